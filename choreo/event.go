@@ -1,0 +1,87 @@
+package choreo
+
+import "time"
+
+// EventType says what happened. Its string is the CloudEvents type.
+type EventType string
+
+// The events of a saga log.
+const (
+	// Started is the first event of every saga; its payload is the saga's input.
+	Started EventType = "choreo.saga.started"
+	// AbortRequested asks the arbiter to turn the saga back: a cancel or a deadline.
+	AbortRequested EventType = "choreo.saga.abort-requested"
+	// Aborted is the arbiter's yes: from here on the saga goes backwards.
+	Aborted EventType = "choreo.saga.aborted"
+	// AbortRejected is the arbiter's no: the saga had closed before the request.
+	AbortRejected EventType = "choreo.saga.abort-rejected"
+
+	// StepCompleted says that Execute committed, or that the step was bypassed.
+	StepCompleted EventType = "choreo.step.completed"
+	// StepFailed says that Execute failed for good; the saga goes backwards from here.
+	StepFailed EventType = "choreo.step.failed"
+	// StepSkipped says that the step will never run in this saga.
+	StepSkipped EventType = "choreo.step.skipped"
+	// StepStuck says that a step past the pivot ran out of its retry policy. It
+	// goes on being retried; the event exists so that people see it.
+	StepStuck EventType = "choreo.step.stuck"
+	// StepCompensated says that Compensate committed, or that there was nothing to undo.
+	StepCompensated EventType = "choreo.step.compensated"
+	// CompensationFailed says that Compensate ran out of retries: the step is stuck.
+	CompensationFailed EventType = "choreo.step.compensation-failed"
+)
+
+var eventTypes = map[EventType]bool{
+	Started: false, AbortRequested: false, Aborted: false, AbortRejected: false,
+	StepCompleted: true, StepFailed: true, StepSkipped: true, StepStuck: true,
+	StepCompensated: true, CompensationFailed: true,
+}
+
+// Known reports whether t is one of the constants of this package.
+func (t EventType) Known() bool { _, ok := eventTypes[t]; return ok }
+
+// OfStep reports whether events of this type name a step.
+func (t EventType) OfStep() bool { return eventTypes[t] }
+
+// Event is one event of a saga's log.
+type Event struct {
+	ID          string    // UUIDv7
+	Type        EventType //
+	Saga        string    // name of the definition
+	Version     int       // version of the definition that the saga began with
+	SagaID      string    // the instance
+	Step        string    // empty for events of the whole saga
+	Source      string    // the service that emitted it
+	Initiator   string    // the service that started the saga
+	Time        time.Time // when the emitting transaction ran, on that service's clock
+	CausationID string    // the event that it reacts to; empty for Started
+	Attempt     int       // of Execute or Compensate, from 1; 0 where none ran
+
+	Bypassed bool     // StepCompleted: a false condition or a failed optional step
+	Keep     bool     // StepFailed: CompensateWhen decided that nothing is undone
+	Failure  *Failure // StepFailed, StepStuck, CompensationFailed; the reason of aborts
+
+	ContentType string   // of Payload
+	Payload     []byte   // saga input, or the step's output; never nil on the wire
+	Carried     []Output // outputs of earlier steps that later ones use
+
+	TraceParent string // W3C trace context
+	TraceState  string
+
+	Partition int32 // where it was read: the saga's home partition
+	Offset    int64
+}
+
+// Output is an encoded output of a step (or, with an empty Step, the input of the saga).
+type Output struct {
+	Step        string
+	ContentType string
+	Data        []byte
+}
+
+// Failure is why a step failed or a saga was aborted, as it travels in events.
+type Failure struct {
+	Class   Class
+	Code    string // stable and short, for programs: "out-of-stock"
+	Message string // for people
+}

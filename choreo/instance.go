@@ -1,0 +1,232 @@
+package choreo
+
+import (
+	"slices"
+	"time"
+)
+
+// Status is where a saga stands as a whole.
+type Status string
+
+// The statuses of an [Instance].
+const (
+	StatusRunning      Status = "running"
+	StatusCancelling   Status = "cancelling"   // an abort was asked for and not answered yet
+	StatusCompensating Status = "compensating" // going backwards
+	StatusStuck        Status = "stuck"        // waits for an operator
+	StatusCompleted    Status = "completed"    // ended: every step completed
+	StatusCompensated  Status = "compensated"  // ended: every completed step was undone
+	StatusFailed       Status = "failed"       // ended: a step failed and CompensateWhen kept the others
+)
+
+// Ended reports whether no further event is to come by itself.
+func (s Status) Ended() bool {
+	return s == StatusCompleted || s == StatusCompensated || s == StatusFailed
+}
+
+// StepStatus is where a step stands, as far as the log shows it.
+type StepStatus string
+
+// The statuses of a [StepInstance].
+const (
+	StepIdle       StepStatus = "idle"        // not yet triggered
+	StepReady      StepStatus = "ready"       // triggered; its owner has not answered
+	StepDone       StepStatus = "completed"   //
+	StepBypassed   StepStatus = "bypassed"    // completed without an effect
+	StepFailing    StepStatus = "failed"      //
+	StepNotRun     StepStatus = "skipped"     //
+	StepRetried    StepStatus = "stuck"       // past the pivot and out of its retry policy
+	StepUndoing    StepStatus = "undoing"     // completed, and to be undone
+	StepUndone     StepStatus = "compensated" //
+	StepUndoFailed StepStatus = "undo-failed" //
+)
+
+// StepInstance is a step of one saga.
+type StepInstance struct {
+	Name     string
+	Owner    string
+	Status   StepStatus
+	Attempts int // of the handler that ran last
+	Failure  *Failure
+	ReadyAt  time.Time // when its last trigger was emitted
+	EndedAt  time.Time // when it completed, failed or was skipped
+	UndoneAt time.Time // when it was compensated, or that failed
+}
+
+// Instance is a saga as its log tells it: the fold of the events by
+// [Instance.Apply]. Duplicates, also stale ones, change nothing.
+type Instance struct {
+	ID        string
+	Saga      string
+	Version   int
+	Initiator string
+	Partition int32
+	Status    Status
+	Steps     []StepInstance // in the definition's order
+	CauseStep string         // the step whose failure turned the saga back
+	Cause     *Failure       // why it turned back
+	StartedAt time.Time
+	UpdatedAt time.Time
+	EndedAt   time.Time
+
+	def       *Definition
+	requested bool // an abort was asked for and not answered
+	turned    bool // the abort is in the log
+	kept      bool // turned back without compensation
+}
+
+// NewInstance returns an instance of the definition that has no event yet.
+func NewInstance(d *Definition) *Instance {
+	in := &Instance{Saga: d.name, Version: d.version, def: d, Steps: make([]StepInstance, len(d.steps))}
+	for i := range d.steps {
+		in.Steps[i] = StepInstance{Name: d.steps[i].Name, Owner: d.steps[i].Owner, Status: StepIdle}
+	}
+	return in
+}
+
+// Apply folds the next event of the saga's log in, and reports whether it changed
+// anything. Events must come in log order.
+func (in *Instance) Apply(ev *Event) bool {
+	changed := false
+	switch ev.Type {
+	case Started:
+		changed = in.start(ev)
+	case AbortRequested:
+		if in.Status == StatusRunning || (in.Status == StatusStuck && !in.turned) {
+			in.requested, changed = true, !in.requested
+		}
+	case AbortRejected:
+		in.requested, changed = false, in.requested
+	case Aborted:
+		changed = in.turn(ev)
+	default:
+		if i, ok := in.def.index[ev.Step]; ok && in.StartedAt != (time.Time{}) {
+			changed = in.applyStep(i, ev)
+		}
+	}
+	if changed {
+		in.UpdatedAt = ev.Time
+		in.judge(ev)
+	}
+	return changed
+}
+
+func (in *Instance) start(ev *Event) bool {
+	if in.Status != "" {
+		return false
+	}
+	in.ID, in.Initiator, in.Partition = ev.SagaID, ev.Initiator, ev.Partition
+	in.StartedAt = ev.Time
+	in.Status = StatusRunning
+	for i := range in.Steps {
+		if len(in.def.graph.deps[i]) == 0 {
+			in.Steps[i].Status, in.Steps[i].ReadyAt = StepReady, ev.Time
+		}
+	}
+	return true
+}
+
+func (in *Instance) applyStep(i int, ev *Event) bool {
+	step := &in.Steps[i]
+	open := step.Status == StepIdle || step.Status == StepReady || step.Status == StepRetried
+	held := step.Status == StepDone || step.Status == StepBypassed || step.Status == StepUndoing
+	switch {
+	case ev.Type == StepCompleted && open:
+		in.completeStep(i, ev)
+	case ev.Type == StepFailed && open:
+		step.Status, step.Failure, step.EndedAt = StepFailing, ev.Failure, ev.Time
+		in.turn(ev)
+	case ev.Type == StepSkipped && open:
+		step.Status, step.EndedAt = StepNotRun, ev.Time
+		return true
+	case ev.Type == StepStuck && open && step.Status != StepRetried:
+		step.Status, step.Failure = StepRetried, ev.Failure
+	case ev.Type == StepCompensated && (held || step.Status == StepUndoFailed):
+		step.Status, step.UndoneAt, step.Failure = StepUndone, ev.Time, nil
+	case ev.Type == CompensationFailed && held:
+		step.Status, step.UndoneAt, step.Failure = StepUndoFailed, ev.Time, ev.Failure
+	default:
+		return false
+	}
+	step.Attempts = ev.Attempt
+	return true
+}
+
+func (in *Instance) completeStep(i int, ev *Event) {
+	step := &in.Steps[i]
+	step.Status, step.EndedAt, step.Failure = StepDone, ev.Time, ev.Failure
+	if ev.Bypassed {
+		step.Status = StepBypassed
+	}
+	if in.turned && !in.kept {
+		step.Status = StepUndoing
+	}
+	for _, k := range in.def.graph.dependents[i] {
+		next := &in.Steps[k]
+		if next.Status == StepIdle {
+			next.Status = StepReady
+		}
+		if next.Status == StepReady {
+			next.ReadyAt = ev.Time
+		}
+	}
+}
+
+// turn notes the first abort or failure of the log; later ones decide nothing.
+func (in *Instance) turn(ev *Event) bool {
+	in.requested = false
+	if in.turned || in.Status == "" {
+		return false
+	}
+	in.turned, in.kept = true, ev.Keep
+	in.CauseStep, in.Cause = ev.Step, ev.Failure
+	for i := range in.Steps {
+		if s := &in.Steps[i]; !in.kept && (s.Status == StepDone || s.Status == StepBypassed) {
+			s.Status = StepUndoing
+		}
+	}
+	return true
+}
+
+// judge derives the status from the steps.
+func (in *Instance) judge(ev *Event) {
+	before := in.Status
+	switch {
+	case in.any(StepUndoFailed) && (in.atRest() || in.def.strategy != BestEffort), in.any(StepRetried):
+		in.Status = StatusStuck
+	case in.turned && !in.atRest():
+		in.Status = StatusCompensating
+	case in.turned && in.kept:
+		in.Status = StatusFailed
+	case in.turned:
+		in.Status = StatusCompensated
+	case in.requested:
+		in.Status = StatusCancelling
+	case in.allSinksDone():
+		in.Status = StatusCompleted
+	default:
+		in.Status = StatusRunning
+	}
+	if in.Status.Ended() && !before.Ended() {
+		in.EndedAt = ev.Time
+	}
+}
+
+func (in *Instance) any(s StepStatus) bool {
+	return slices.ContainsFunc(in.Steps, func(i StepInstance) bool { return i.Status == s })
+}
+
+func (in *Instance) allSinksDone() bool {
+	return !slices.ContainsFunc(in.def.graph.sinks, func(i int) bool {
+		return in.Steps[i].Status != StepDone && in.Steps[i].Status != StepBypassed
+	})
+}
+
+// atRest reports whether no step of a saga that was turned back can emit anything
+// any more. A step without a trigger in the log (idle) never will: its owner skips
+// it in silence, and only a trigger would make it answer.
+func (in *Instance) atRest() bool {
+	return !slices.ContainsFunc(in.Steps, func(s StepInstance) bool {
+		return s.Status == StepReady || s.Status == StepUndoing
+	})
+}

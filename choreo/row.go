@@ -1,0 +1,98 @@
+package choreo
+
+import "slices"
+
+// RowState is where a step stands in its owner's database.
+type RowState string
+
+// The states of a step's row, in the order in which it can pass through them:
+//
+//	none → waiting → completed | failed | retrying | pending | skipped
+//	completed → undoing → undone | undo-failed
+const (
+	RowNone       RowState = ""            // no row yet
+	RowWaiting    RowState = "waiting"     // some of the steps that it waits for have completed
+	RowRetrying   RowState = "retrying"    // Execute failed and is due again
+	RowPending    RowState = "pending"     // Execute was begun and is completed from outside
+	RowCompleted  RowState = "completed"   // Execute committed, or was bypassed
+	RowFailed     RowState = "failed"      // Execute failed for good
+	RowSkipped    RowState = "skipped"     // never runs in this saga
+	RowUndoing    RowState = "undoing"     // to be compensated once its dependents are settled
+	RowUndone     RowState = "undone"      // Compensate committed
+	RowUndoFailed RowState = "undo-failed" // Compensate ran out of retries
+)
+
+// The states of the initiator's saga row.
+const (
+	RowOpen   RowState = "open"   // may still be aborted
+	RowClosed RowState = "closed" // its outcome is decided
+)
+
+// SagaRow is the step name under which [React] knows the initiator's saga row.
+const SagaRow = ""
+
+// Row is what a service keeps of one of its steps in one saga; under [SagaRow] it
+// is what the initiator keeps of the saga itself. The zero value is "none".
+type Row struct {
+	State     RowState
+	Announced bool     // skipped: the answer to a trigger was given
+	Kept      bool     // completed: a failure decided that nothing is undone
+	Bypassed  bool     // completed without Execute having had an effect
+	Stuck     bool     // retrying past the pivot: StepStuck was emitted
+	Home      int32    // the saga's home partition
+	Attempt   int      // of Execute, later of Compensate, so far
+	Noted     []string // steps it waits for that completed; sinks that did, for a saga row
+	Settled   []string // undoing: steps that will never (again) hold an effect
+	Inputs    []Output // outputs that came with the triggers
+	Output    Output   // completed: its own
+	Failure   *Failure // the last one
+}
+
+// Input returns the output of a step that came with the row's triggers; the saga's
+// input has the empty name.
+func (r *Row) Input(step string) (Output, bool) {
+	i := slices.IndexFunc(r.Inputs, func(o Output) bool { return o.Step == step })
+	if i < 0 {
+		return Output{}, false
+	}
+	return r.Inputs[i], true
+}
+
+// Decision is what a rule says is to be done. All of it belongs into the one
+// transaction that read the row.
+type Decision struct {
+	// Row is the row to store, where Changed is set.
+	Row     Row
+	Changed bool
+	// Run names the handler to run with Row before anything is stored; its result
+	// goes to Conclude, whose decision takes this one's place.
+	Run Run
+	// Emit are the events to put into the outbox, in this order.
+	Emit []Emission
+	// Again is set where the handler is to be run once more after a delay
+	// ([RetryPolicy.Delay] of Row.Attempt).
+	Again bool
+}
+
+// Run is a handler that a rule asks for.
+type Run string
+
+// The handlers of a step.
+const (
+	RunNothing    Run = ""
+	RunExecute    Run = "execute"
+	RunCompensate Run = "compensate"
+)
+
+// Emission is an event as a rule sees it: without the id, time and place that its
+// emission gives it.
+type Emission struct {
+	Type     EventType
+	Step     string
+	Attempt  int
+	Bypassed bool
+	Keep     bool
+	Failure  *Failure
+	Output   Output // StepCompleted
+	Carried  []Output
+}

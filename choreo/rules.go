@@ -1,0 +1,228 @@
+package choreo
+
+import "slices"
+
+// React is the rules R1 to R10 of the design: what the owner of a step does about
+// an event of a saga. With step [SagaRow] it is what the initiator does with its
+// saga row. It is pure: row and event are not changed, and the same ones give the
+// same decision. The event may be a duplicate, also a stale one.
+func React(d *Definition, step string, row Row, ev *Event) Decision {
+	if step == SagaRow {
+		return reactSaga(d, row, ev)
+	}
+	if row.State == RowNone {
+		row.Home = ev.Partition
+	}
+	switch ev.Type {
+	case Started, StepCompleted:
+		if d.triggers(step, ev) {
+			return trigger(d, step, row, ev) // R1, R2
+		}
+	case StepFailed, Aborted:
+		if ev.Step != step {
+			return turnBack(d, step, row, ev) // R3, R4, R5, R6
+		}
+	case StepSkipped, StepCompensated, CompensationFailed:
+		if row.State == RowUndoing {
+			return settle(d, step, row, settledBy(d, ev)) // R6
+		}
+	case AbortRequested:
+		if d.Pivot() == step {
+			return arbitrate(step, row, ev) // R8
+		}
+	case AbortRejected, StepStuck:
+	}
+	return Decision{Row: row} // R10
+}
+
+// triggers reports whether the event is one that step waits for.
+func (d *Definition) triggers(step string, ev *Event) bool {
+	after := d.Step(step).After
+	if ev.Type == Started {
+		return len(after) == 0
+	}
+	return slices.Contains(after, ev.Step)
+}
+
+// trigger is R1 and R2.
+func trigger(d *Definition, step string, row Row, ev *Event) Decision {
+	switch row.State {
+	case RowNone, RowWaiting:
+		row = note(d, step, row, ev)
+		if len(row.Noted) == max(len(d.Step(step).After), 1) {
+			return Decision{Row: row, Changed: true, Run: RunExecute}
+		}
+		row.State = RowWaiting
+		return Decision{Row: row, Changed: true}
+	case RowSkipped:
+		if !row.Announced {
+			row.Announced = true
+			return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
+		}
+	default:
+	}
+	return Decision{Row: row}
+}
+
+// note adds a trigger and the outputs that step reads or passes on.
+func note(d *Definition, step string, row Row, ev *Event) Row {
+	if slices.Contains(row.Noted, ev.Step) {
+		return row
+	}
+	row.Noted = append(slices.Clip(row.Noted), ev.Step)
+	row.Inputs = slices.Clip(row.Inputs)
+	if !ev.Bypassed {
+		row.Inputs = append(row.Inputs, Output{Step: ev.Step, ContentType: ev.ContentType, Data: ev.Payload})
+	}
+	uses, carries := d.Step(step).Uses, d.carries(step)
+	for _, o := range ev.Carried {
+		wanted := slices.Contains(uses, o.Step) || slices.Contains(carries, o.Step)
+		if _, have := row.Input(o.Step); wanted && !have {
+			row.Inputs = append(row.Inputs, o)
+		}
+	}
+	return row
+}
+
+// turnBack is R3, R4, R5 and the further Failed of R6.
+func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
+	switch row.State {
+	case RowNone: // R3
+		row.State = RowSkipped
+		return Decision{Row: row, Changed: true}
+	case RowWaiting, RowRetrying, RowPending: // R4
+		row.State, row.Announced = RowSkipped, true
+		return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
+	case RowCompleted: // R5
+		if row.Kept || d.Pivot() == step || d.pastPivot(step) {
+			return Decision{Row: row}
+		}
+		if ev.Keep {
+			row.Kept = true
+			return Decision{Row: row, Changed: true}
+		}
+		row.State, row.Attempt = RowUndoing, 0
+		decision := settle(d, step, row, settledBy(d, ev))
+		decision.Changed = true
+		return decision
+	case RowUndoing: // R6
+		return settle(d, step, row, settledBy(d, ev))
+	default:
+	}
+	return Decision{Row: row}
+}
+
+// settledBy returns the steps that an event shows to be settled. Whatever follows
+// from a step that failed or was skipped can never run, so that it is settled too.
+func settledBy(d *Definition, ev *Event) []string {
+	switch ev.Type {
+	case StepFailed, StepSkipped:
+		return d.followers(ev.Step)
+	case StepCompensated:
+		return []string{ev.Step}
+	case CompensationFailed:
+		if d.strategy == BestEffort {
+			return []string{ev.Step}
+		}
+	default:
+	}
+	return nil
+}
+
+// settle notes settled steps in an undoing row, and is then R7.
+func settle(d *Definition, step string, row Row, settled []string) Decision {
+	before := len(row.Settled)
+	row.Settled = slices.Clip(row.Settled)
+	waits := d.undoWaits(step)
+	for _, s := range settled {
+		if slices.Contains(waits, s) && !slices.Contains(row.Settled, s) {
+			row.Settled = append(row.Settled, s)
+		}
+	}
+	decision := Decision{Row: row, Changed: len(row.Settled) > before}
+	if len(row.Settled) < len(waits) {
+		return decision
+	}
+	if row.Bypassed || !d.Compensates(step) {
+		decision.Row.State = RowUndone
+		decision.Changed = true
+		decision.Emit = []Emission{{Type: StepCompensated, Step: step}}
+		return decision
+	}
+	decision.Run = RunCompensate
+	return decision
+}
+
+// arbitrate is R8 with a pivot: its row decides.
+func arbitrate(step string, row Row, ev *Event) Decision {
+	aborted := Emission{Type: Aborted, Failure: ev.Failure}
+	switch row.State {
+	case RowNone:
+		row.State = RowSkipped
+		return Decision{Row: row, Changed: true, Emit: []Emission{aborted}}
+	case RowWaiting, RowRetrying, RowPending:
+		row.State, row.Announced = RowSkipped, true
+		return Decision{Row: row, Changed: true, Emit: []Emission{aborted, {Type: StepSkipped, Step: step}}}
+	default:
+		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
+	}
+}
+
+// reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
+// started and never by an event.
+func reactSaga(d *Definition, row Row, ev *Event) Decision {
+	arbiter := d.Pivot() == "" && ev.Type == AbortRequested
+	if row.State == RowClosed && arbiter {
+		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
+	}
+	if row.State != RowOpen {
+		return Decision{Row: row}
+	}
+	decision := Decision{Row: row}
+	switch {
+	case arbiter:
+		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
+		decision.Emit = []Emission{{Type: Aborted, Failure: ev.Failure}}
+	case ev.Type == StepFailed || ev.Type == Aborted:
+		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
+	case ev.Type == StepCompleted && d.closes(ev.Step) && !slices.Contains(row.Noted, ev.Step):
+		decision.Row.Noted = append(slices.Clip(row.Noted), ev.Step)
+		decision.Changed = true
+		if len(decision.Row.Noted) == d.closers() {
+			decision.Row.State = RowClosed
+		}
+	}
+	return decision
+}
+
+// closes reports whether the step's completion helps to close the saga: that of
+// the pivot, or without one of each sink.
+func (d *Definition) closes(step string) bool {
+	if p := d.Pivot(); p != "" {
+		return p == step
+	}
+	i, ok := d.index[step]
+	return ok && slices.Contains(d.graph.sinks, i)
+}
+
+func (d *Definition) closers() int {
+	if d.Pivot() != "" {
+		return 1
+	}
+	return len(d.graph.sinks)
+}
+
+// ReactsSaga reports whether an event of this type and step can change the
+// initiator's saga row. See [Definition.Reacts].
+func (d *Definition) ReactsSaga(t EventType, step string) bool {
+	switch t {
+	case StepFailed, Aborted:
+		return true
+	case StepCompleted:
+		return d.closes(step)
+	case AbortRequested:
+		return d.Pivot() == ""
+	default:
+		return false
+	}
+}

@@ -1,0 +1,132 @@
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/choreo-go/choreo/choreo"
+)
+
+// Store keeps a service's rows and its outbox in the service's own database. Tx is
+// the transaction type that handlers get, such as pgx.Tx or *sql.Tx. A Store is safe
+// for concurrent use.
+type Store[Tx any] interface {
+	// Migrate brings the store's tables to this build's version. It may be called by
+	// several processes at once and again at every start.
+	Migrate(ctx context.Context) error
+
+	// Begin opens a transaction, locks the sagas until its end, in an order that
+	// cannot deadlock with other units, and loads this service's rows of them.
+	Begin(ctx context.Context, sagas ...SagaID) (Unit[Tx], error)
+
+	// Join is Begin inside the caller's transaction: Unit.Commit then writes what is
+	// left to write but leaves the commit to the caller, and Unit.Rollback does nothing.
+	Join(ctx context.Context, tx Tx, sagas ...SagaID) (Unit[Tx], error)
+
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+
+	Queue
+}
+
+// SagaID is the id of a saga instance, unique within a service's store.
+type SagaID = string
+
+// Unit is a unit of work: one transaction over the rows of one or many sagas. It is
+// not safe for concurrent use. Exactly one of Commit and Rollback ends it; Rollback
+// after Commit does nothing.
+type Unit[Tx any] interface {
+	// Tx returns the transaction for the handler's own statements.
+	Tx() Tx
+	// Rows returns the service's rows of a saga named at Begin, as they were then.
+	Rows(saga SagaID) Rows
+	// Commit writes the changes and commits. After an error nothing was committed,
+	// unless the error wraps ErrUnknownOutcome.
+	Commit(ctx context.Context, changes Changes) error
+	// Rollback undoes the transaction.
+	Rollback(ctx context.Context) error
+}
+
+// Rows are a service's rows of one saga. A step without a row is missing in Steps.
+type Rows struct {
+	Saga  *choreo.Row // the initiator's saga row, or nil
+	Steps map[string]choreo.Row
+}
+
+// Changes are what a unit of work writes besides the handlers' statements.
+type Changes struct {
+	Steps   []StepRow
+	Sagas   []SagaRow
+	Entries []Entry // get their order from their place here
+}
+
+// StepRow is a row of choreo_step, keyed by SagaID and Step.
+type StepRow struct {
+	SagaID  SagaID
+	Step    string
+	Saga    string // name of the definition
+	Version int
+	choreo.Row
+}
+
+// SagaRow is a row of choreo_saga, keyed by SagaID.
+type SagaRow struct {
+	SagaID  SagaID
+	Saga    string
+	Version int
+	choreo.Row
+}
+
+// Entry is a row of choreo_outbox: a record that is to reach the log.
+type Entry struct {
+	Seq       int64     // set by the store
+	ID        string    // a UUID: the event's id
+	Type      string    // the event's type
+	CreatedAt time.Time // on the database's clock; set by the store
+	Record    choreo.Record
+}
+
+// Saga returns the key by which entries keep their order.
+func (e *Entry) Saga() SagaID { return string(e.Record.Key) }
+
+// Queue is the relay's side of a store.
+type Queue interface {
+	// Claim returns up to limit entries, the oldest first, leaving out the sagas in
+	// except and those that another relay works on. The entries of a saga come in
+	// order and begin with its oldest. The claim must be released.
+	Claim(ctx context.Context, limit int, except []SagaID) (Claim, error)
+	// Backlog returns how many entries wait (counted up to 100,000) and how old the
+	// oldest is.
+	Backlog(ctx context.Context) (Backlog, error)
+	// Committed returns a channel that gets a value after commits of this process
+	// that added entries. One value may stand for many commits.
+	Committed() <-chan struct{}
+}
+
+// Claim is a set of entries that one relay works on.
+type Claim interface {
+	// Entries returns what was claimed; none means that there is nothing to do.
+	Entries() []Entry
+	// Contended reports whether entries were left out because another relay works
+	// on their sagas, so that asking again soon is worth it.
+	Contended() bool
+	// Done deletes published entries. It may be called once, with part of Entries.
+	Done(ctx context.Context, seqs []int64) error
+	// Release gives up what is left of the claim.
+	Release(ctx context.Context) error
+}
+
+// Backlog is what waits in an outbox.
+type Backlog struct {
+	Entries int
+	Oldest  time.Duration // age of the oldest entry on the database's clock; 0 without one
+}
+
+// Publisher writes records to the log: the relay's other side.
+type Publisher interface {
+	// Publish writes the records and returns once each is acknowledged or has failed:
+	// nil when all are acknowledged, else one error a record (nil for acknowledged
+	// ones). Records of one key keep their order: when one fails, no later one of the
+	// same key and call is written.
+	Publish(ctx context.Context, records []choreo.Record) []error
+}

@@ -1,0 +1,111 @@
+package participant
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/schema"
+)
+
+// Config configures a [Participant]. Fields left zero get their default.
+type Config struct {
+	// Service is the name under which this service owns steps. Required.
+	Service string
+	// Sagas are the definitions that this service takes part in: it owns a step of
+	// them, or starts them. Several versions of one saga may stand here. Required.
+	Sagas []choreo.AnySaga
+	// Namespace is the first part of the topic names. Default: "choreo".
+	Namespace string
+	// Logger gets one line for each fact worth knowing, never a payload.
+	// Default: none.
+	Logger *zap.Logger
+	// Codec encodes payloads. Default: schema.JSON.
+	Codec schema.Codec
+
+	// Lanes is how many sagas are worked on side by side. Default: 32.
+	Lanes int
+	// InFlight bounds the events that were fetched and are not yet handled; fetching
+	// pauses above it. Default: 4096.
+	InFlight int
+	// StopTimeout is how long Run goes on, once its context has ended, to let the
+	// handlers that are under way finish and the outbox drain. Default: 10 s;
+	// negative: does not wait.
+	StopTimeout time.Duration
+	// SessionTimeout is how long a process may be silent before the consumer group
+	// gives its partitions to another. Default: 10 s.
+	SessionTimeout time.Duration
+	// OutageBackoff bounds the wait between attempts while the database or the broker
+	// is away; it starts at 50 ms and doubles. Default: 5 s.
+	OutageBackoff time.Duration
+	// RelayPoll is how often the relay looks for entries that it was not woken for,
+	// such as those of a process that died. Default: 1 s.
+	RelayPoll time.Duration
+	// NoRelay leaves the outbox to somebody else: another process or a Debezium
+	// connector. Default: the participant runs a relay.
+	NoRelay bool
+}
+
+// withDefaults returns a checked copy with every default filled in.
+func (c *Config) withDefaults() (*Config, error) {
+	var cfg Config
+	if c != nil {
+		cfg = *c
+	}
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("participant: Config."+format, args...)) }
+	if cfg.Service == "" {
+		fault("Service is empty: name the service as the definitions do in OwnedBy")
+	}
+	if len(cfg.Sagas) == 0 {
+		fault("Sagas is empty: list the definitions that this service takes part in")
+	}
+	seen := make(map[string]*choreo.Definition)
+	for i, s := range cfg.Sagas {
+		if s == nil || s.Def() == nil {
+			fault("Sagas[%d] is nil", i)
+			continue
+		}
+		if seen[s.Def().String()] != nil {
+			fault("Sagas[%d]: %s stands here twice", i, s.Def())
+		}
+		seen[s.Def().String()] = s.Def()
+	}
+	positive := func(name string, n int) {
+		if n < 0 {
+			fault("%s is %d: use a positive number, or 0 for the default", name, n)
+		}
+	}
+	positive("Lanes", cfg.Lanes)
+	positive("InFlight", cfg.InFlight)
+	positive("SessionTimeout", int(cfg.SessionTimeout))
+	positive("OutageBackoff", int(cfg.OutageBackoff))
+	positive("RelayPoll", int(cfg.RelayPoll))
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	setDefault(&cfg.Namespace, "choreo")
+	setDefault(&cfg.Lanes, 32)
+	setDefault(&cfg.InFlight, 4096)
+	setDefault(&cfg.StopTimeout, 10*time.Second)
+	setDefault(&cfg.SessionTimeout, 10*time.Second)
+	setDefault(&cfg.OutageBackoff, 5*time.Second)
+	setDefault(&cfg.RelayPoll, time.Second)
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if cfg.Codec == nil {
+		cfg.Codec = schema.JSON{}
+	}
+	return &cfg, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

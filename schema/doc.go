@@ -1,0 +1,2 @@
+// Package schema turns payloads into bytes and back. It knows nothing of sagas.
+package schema
