@@ -29,8 +29,11 @@ type Store[Tx any] interface {
 	Queue
 }
 
-// SagaID is the id of a saga instance, unique within a service's store.
-type SagaID = string
+// SagaID names a saga instance: two definitions may use the same id.
+type SagaID struct {
+	Saga string // name of the definition
+	ID   string
+}
 
 // Unit is a unit of work: one transaction over the rows of one or many sagas. It is
 // not safe for concurrent use. Exactly one of Commit and Rollback ends it; Rollback
@@ -49,7 +52,7 @@ type Unit[Tx any] interface {
 
 // Rows are a service's rows of one saga. A step without a row is missing in Steps.
 type Rows struct {
-	Saga  *choreo.Row // the initiator's saga row, or nil
+	Saga  *SagaRow // the initiator's saga row, or nil
 	Steps map[string]choreo.Row
 }
 
@@ -60,19 +63,17 @@ type Changes struct {
 	Entries []Entry // get their order from their place here
 }
 
-// StepRow is a row of choreo_step, keyed by SagaID and Step.
+// StepRow is a row of choreo_step, keyed by (saga, saga_id, step).
 type StepRow struct {
 	SagaID  SagaID
 	Step    string
-	Saga    string // name of the definition
-	Version int
+	Version int // of the definition
 	choreo.Row
 }
 
-// SagaRow is a row of choreo_saga, keyed by SagaID.
+// SagaRow is a row of choreo_saga, keyed by (saga, saga_id).
 type SagaRow struct {
 	SagaID  SagaID
-	Saga    string
 	Version int
 	choreo.Row
 }
@@ -86,15 +87,15 @@ type Entry struct {
 	Record    choreo.Record
 }
 
-// Saga returns the key by which entries keep their order.
-func (e *Entry) Saga() SagaID { return string(e.Record.Key) }
+// Key returns the key by which entries keep their order.
+func (e *Entry) Key() string { return string(e.Record.Key) }
 
 // Queue is the relay's side of a store.
 type Queue interface {
-	// Claim returns up to limit entries, the oldest first, leaving out the sagas in
-	// except and those that another relay works on. The entries of a saga come in
-	// order and begin with its oldest. The claim must be released.
-	Claim(ctx context.Context, limit int, except []SagaID) (Claim, error)
+	// Claim returns up to limit entries, the oldest first, leaving out the keys in
+	// except (see Entry.Key) and those that another relay works on. The entries of a
+	// key come in order and begin with its oldest. The claim must be released.
+	Claim(ctx context.Context, limit int, except []string) (Claim, error)
 	// Backlog returns how many entries wait (counted up to 100,000) and how old the
 	// oldest is.
 	Backlog(ctx context.Context) (Backlog, error)
