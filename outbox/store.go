@@ -23,6 +23,12 @@ type Store[Tx any] interface {
 	// left to write but leaves the commit to the caller, and Unit.Rollback does nothing.
 	Join(ctx context.Context, tx Tx, sagas ...SagaID) (Unit[Tx], error)
 
+	// Transient reports whether err, of the store or of a handler's statement, is a
+	// fault of the connection or of concurrency (a lost connection, a restart, a
+	// deadlock, a serialisation failure), so that the whole unit may succeed when it is
+	// run again. Such a fault is never a step's failure.
+	Transient(err error) bool
+
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 
