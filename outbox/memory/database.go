@@ -1,0 +1,143 @@
+package memory
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/choreo-go/choreo/outbox"
+)
+
+// Errors of this package.
+var (
+	// ErrConflict is returned where a transaction cannot commit beside another one: what
+	// it read has changed, or both wait for each other's saga. Nothing was committed;
+	// the same work may be tried again in a new transaction.
+	ErrConflict = errors.New("conflict with another transaction: try again")
+	// ErrConnectionLost is returned by what was open when the connection broke, and by
+	// every call of a killed store.
+	ErrConnectionLost = errors.New("connection to the database lost")
+	// ErrDown is returned while the database is stopped.
+	ErrDown = errors.New("database is down")
+	// ErrTxDone is returned by a transaction that was committed or rolled back.
+	ErrTxDone = errors.New("transaction has ended")
+)
+
+// Database holds the data of one service. It is safe for concurrent use.
+type Database struct {
+	mu      sync.Mutex
+	down    bool
+	commits uint64 // how many there were; the version of what the last one wrote
+	cells   map[cell]stored
+	steps   map[outbox.SagaID]map[string]outbox.StepRow
+	sagas   map[outbox.SagaID]outbox.SagaRow
+	entries []*outbox.Entry // by Seq
+	seq     int64           // the last one taken; takers may commit in another order
+	locks   map[outbox.SagaID]*sagaLock
+	open    map[*Tx]struct{}
+	claimed map[string]*claim // by Entry.Key
+	claims  map[*claim]struct{}
+}
+
+type cell struct{ table, key string }
+
+type stored struct {
+	value   string
+	version uint64
+}
+
+// NewDatabase returns an empty database.
+func NewDatabase() *Database {
+	return &Database{
+		cells:   make(map[cell]stored),
+		steps:   make(map[outbox.SagaID]map[string]outbox.StepRow),
+		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
+		locks:   make(map[outbox.SagaID]*sagaLock),
+		open:    make(map[*Tx]struct{}),
+		claimed: make(map[string]*claim),
+		claims:  make(map[*claim]struct{}),
+	}
+}
+
+// Stop takes the database away: what is open breaks, and every call fails with
+// [ErrDown] until Start. What was committed stays.
+func (db *Database) Stop() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.down = true
+	db.breakOff(func(*Store) bool { return true })
+}
+
+// Start brings a stopped database back.
+func (db *Database) Start() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.down = false
+}
+
+// breakOff ends the transactions and claims of some stores as a broken connection does.
+func (db *Database) breakOff(of func(*Store) bool) {
+	for tx := range db.open {
+		if of(tx.store) {
+			tx.end(ErrConnectionLost)
+		}
+	}
+	for c := range db.claims {
+		if of(c.store) {
+			c.end(ErrConnectionLost)
+		}
+	}
+}
+
+// Snapshot is a copy of everything that is committed.
+type Snapshot struct {
+	Steps   []outbox.StepRow // by saga, then step
+	Sagas   []outbox.SagaRow // by saga
+	Entries []outbox.Entry   // by Seq
+	Tables  map[string]map[string]string
+}
+
+// Snapshot returns a copy of everything that is committed, also while the database is stopped.
+func (db *Database) Snapshot() Snapshot {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	s := Snapshot{Tables: make(map[string]map[string]string)}
+	for _, id := range slices.SortedFunc(maps.Keys(db.steps), compare) {
+		for _, step := range slices.Sorted(maps.Keys(db.steps[id])) {
+			s.Steps = append(s.Steps, cloneStep(db.steps[id][step]))
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(db.sagas), compare) {
+		s.Sagas = append(s.Sagas, cloneSaga(db.sagas[id]))
+	}
+	for _, e := range db.entries {
+		s.Entries = append(s.Entries, cloneEntry(e))
+	}
+	for at, v := range db.cells {
+		if s.Tables[at.table] == nil {
+			s.Tables[at.table] = make(map[string]string)
+		}
+		s.Tables[at.table][at.key] = v.value
+	}
+	return s
+}
+
+// compare is the order in which sagas are locked.
+func compare(a, b outbox.SagaID) int {
+	return cmp.Or(cmp.Compare(a.Saga, b.Saga), cmp.Compare(a.ID, b.ID))
+}
+
+// insert puts entries in their place by Seq: a late commit may bring low ones.
+func (db *Database) insert(entries []*outbox.Entry) {
+	for _, e := range entries {
+		at := len(db.entries)
+		if at > 0 && db.entries[at-1].Seq > e.Seq {
+			at, _ = slices.BinarySearchFunc(db.entries, e.Seq, func(o *outbox.Entry, seq int64) int {
+				return bySeq(*o, seq)
+			})
+		}
+		db.entries = slices.Insert(db.entries, at, e)
+	}
+}
