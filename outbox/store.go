@@ -69,6 +69,9 @@ type Changes struct {
 	Entries []Entry // get their order from their place here
 }
 
+// Empty reports whether there is nothing to write.
+func (c *Changes) Empty() bool { return len(c.Steps)+len(c.Sagas)+len(c.Entries) == 0 }
+
 // StepRow is a row of choreo_step, keyed by (saga, saga_id, step).
 type StepRow struct {
 	SagaID  SagaID
