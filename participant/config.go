@@ -56,7 +56,9 @@ func (c *Config) withDefaults() (*Config, error) {
 		cfg = *c
 	}
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("participant: Config."+format, args...)) }
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("participant: Config."+format, args...))
+	}
 	if cfg.Service == "" {
 		fault("Service is empty: name the service as the definitions do in OwnedBy")
 	}

@@ -1,0 +1,235 @@
+package participant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/topics"
+)
+
+// errUnknownSaga is why a well-formed event is dead-lettered.
+var errUnknownSaga = errors.New("this service knows no such saga and version")
+
+// concerns reports from a record's headers whether this service has anything to do
+// with it. What cannot be told counts as yes: handle dead-letters it.
+func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
+	head, err := topics.ReadHead(rec)
+	if err != nil {
+		return true
+	}
+	r := p.roles[version{head.Saga, head.Version}]
+	return r == nil || r.def.Reacts(r.owned, head.Type, head.Step) || p.concernsSaga(r, head.Initiator, head.Type, head.Step)
+}
+
+// concernsSaga reports whether the event may change the saga row that this service
+// has as the saga's initiator.
+func (p *Participant[Tx]) concernsSaga(r *role[Tx], initiator string, t choreo.EventType, step string) bool {
+	return initiator == p.cfg.Service && r.def.ReactsSaga(t, step)
+}
+
+// thread is the events of one saga in a batch, in order.
+type thread[Tx any] struct {
+	role   *role[Tx]
+	id     outbox.SagaID
+	events []*choreo.Event
+}
+
+// handle is the topics.Handler: it returns nil once every record of the batch is
+// dealt with for good, and an error only where ctx ended before.
+func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) error {
+	ctx, stop := p.grace(ctx)
+	defer stop()
+	threads, err := p.sort(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if len(threads) > 1 {
+		if threads, err = p.share(ctx, threads); err != nil {
+			return err
+		}
+	}
+	for _, t := range threads {
+		for _, ev := range t.events {
+			if err := p.react(ctx, t.role, t.id, ev); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// graceKey marks a context that outlives its parent for a while; its value is the
+// parent, whose end means that nothing new is begun.
+type graceKey struct{}
+
+// grace returns a context that goes on after ctx has ended, for as long as what is
+// under way may take to finish: the stop timeout, but no longer than half a session,
+// so that a rebalance is not held up.
+func (p *Participant[Tx]) grace(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), graceKey{}, ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		if left := min(p.cfg.StopTimeout, p.cfg.SessionTimeout/2); left > 0 {
+			_ = sleep(long, left)
+		}
+		cancel()
+	})
+	return long, func() { unhook(); cancel() }
+}
+
+// stopping returns the error with which a loop gives up: that of the context that
+// asked for the stop, however much grace is left.
+func stopping(ctx context.Context) error {
+	if parent, ok := ctx.Value(graceKey{}).(context.Context); ok {
+		if err := parent.Err(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// sort decodes a batch into threads and dead-letters what it cannot read.
+func (p *Participant[Tx]) sort(ctx context.Context, batch []choreo.Record) ([]thread[Tx], error) {
+	threads := make([]thread[Tx], 0, len(batch))
+	place := make(map[outbox.SagaID]int, len(batch))
+	for i := range batch {
+		rec := &batch[i]
+		ev, err := topics.Decode(rec)
+		var r *role[Tx]
+		if err == nil {
+			if r = p.roles[version{ev.Saga, ev.Version}]; r == nil {
+				err = fmt.Errorf("saga %s/%d: %w", ev.Saga, ev.Version, errUnknownSaga)
+			}
+		}
+		if err != nil {
+			if err := p.deadLetter(ctx, rec, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		id := outbox.SagaID{Saga: ev.Saga, ID: ev.SagaID}
+		n, known := place[id]
+		if !known {
+			n = len(threads)
+			place[id] = n
+			threads = append(threads, thread[Tx]{role: r, id: id})
+		}
+		threads[n].events = append(threads[n].events, ev)
+	}
+	return threads, nil
+}
+
+// deadLetter publishes the record as it was to the dead-letter topic, and waits for
+// the broker as long as it takes: a record is never dropped.
+func (p *Participant[Tx]) deadLetter(ctx context.Context, rec *choreo.Record, cause error) error {
+	letter := topics.DeadLetter(rec, p.names.DeadLetters(), p.names.Group(p.cfg.Service), cause)
+	for attempt := 1; ; attempt++ {
+		errs := p.log.Publish(ctx, []choreo.Record{letter})
+		if errs == nil {
+			p.outage.over("broker")
+			p.cfg.Logger.Warn("record dead-lettered",
+				zap.String("topic", rec.Topic), zap.Int32("partition", rec.Partition),
+				zap.Int64("offset", rec.Offset), zap.Error(cause))
+			return nil
+		}
+		if err := p.waitOutage(ctx, "broker", errs[0], attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// waitOutage waits before the next attempt at what is away, unless the participant
+// stops.
+func (p *Participant[Tx]) waitOutage(ctx context.Context, what string, cause error, attempt int) error {
+	if err := stopping(ctx); err != nil {
+		return err
+	}
+	return p.outage.wait(stoppable(ctx), what, cause, attempt, p.cfg.OutageBackoff)
+}
+
+// stoppable returns the context whose end asks for a stop, for waits that need no
+// grace.
+func stoppable(ctx context.Context) context.Context {
+	if parent, ok := ctx.Value(graceKey{}).(context.Context); ok {
+		return parent
+	}
+	return ctx
+}
+
+// share applies, in one unit of work, the events of a batch that need no handler,
+// such as those that close sagas. It returns the threads that are left.
+func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]thread[Tx], error) {
+	var ids []outbox.SagaID
+	var quiet, rest []thread[Tx]
+	for _, t := range threads {
+		if t.quiet() {
+			quiet, ids = append(quiet, t), append(ids, t.id)
+		} else {
+			rest = append(rest, t)
+		}
+	}
+	if len(quiet) < 2 {
+		return threads, nil
+	}
+	for attempt := 1; ; attempt++ {
+		left, err := p.shareOnce(ctx, ids, quiet)
+		if err == nil {
+			p.outage.over("database")
+			return append(rest, left...), nil
+		}
+		if err := p.waitOutage(ctx, "database", err, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// quiet reports whether no event of the thread triggers a step of this service, so
+// that most likely none needs a handler.
+func (t *thread[Tx]) quiet() bool {
+	for _, ev := range t.events {
+		trigger := ev.Type == choreo.Started || ev.Type == choreo.StepCompleted
+		if trigger && t.role.def.Reacts(t.role.owned, ev.Type, ev.Step) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, quiet []thread[Tx]) ([]thread[Tx], error) {
+	unit, err := p.store.Begin(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
+	var left []thread[Tx]
+	var changes outbox.Changes
+	for _, t := range quiet {
+		view := p.newView(t.role, t.id, unit.Rows(t.id))
+		done := 0
+		for _, ev := range t.events {
+			if run := view.react(ev); run != nil {
+				break // needs a handler: this event and those after it stay
+			}
+			done++
+		}
+		view.collect(&changes)
+		if done < len(t.events) {
+			t.events = t.events[done:]
+			left = append(left, t)
+		}
+	}
+	if changes.Empty() {
+		return left, nil
+	}
+	return left, unit.Commit(ctx, changes)
+}
+
+// retryDelay returns how long to wait before the next attempt.
+func retryDelay(policy choreo.RetryPolicy, attempt int, err *choreo.Error, random float64) time.Duration {
+	return max(policy.Delay(attempt, random), err.After)
+}

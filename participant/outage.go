@@ -1,0 +1,57 @@
+package participant
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// outage notes what is away, so that its beginning and its end are logged once
+// however many lanes notice it.
+type outage struct {
+	log   *zap.Logger
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+// wait notes that what is away and waits before the next attempt (from 1): 50 ms,
+// doubling up to limit, half of it drawn at random. It returns ctx's error when that
+// ends first.
+func (o *outage) wait(ctx context.Context, what string, cause error, attempt int, limit time.Duration) error {
+	o.mu.Lock()
+	if _, known := o.since[what]; !known && ctx.Err() == nil {
+		if o.since == nil {
+			o.since = make(map[string]time.Time)
+		}
+		o.since[what] = time.Now()
+		o.log.Warn(what+" does not answer: waiting for it", zap.Error(cause))
+	}
+	o.mu.Unlock()
+	delay := min(50*time.Millisecond<<min(attempt-1, 20), limit)
+	return sleep(ctx, delay/2+time.Duration(rand.Int64N(int64(delay/2)+1)))
+}
+
+// over notes that what answers again.
+func (o *outage) over(what string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if since, known := o.since[what]; known {
+		delete(o.since, what)
+		o.log.Info(what+" answers again", zap.Duration("away", time.Since(since)))
+	}
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,197 @@
+package participant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/topics"
+)
+
+// Participant takes part in sagas for one service. Make it with [New], register
+// handlers with [Handle], then call [Participant.Run]. [Start] may be called at any
+// time, also before Run.
+type Participant[Tx any] struct {
+	cfg     *Config
+	log     topics.Log
+	store   outbox.Store[Tx]
+	names   topics.Names
+	roles   map[version]*role[Tx]
+	relay   *outbox.Relay
+	homes   homes
+	outage  outage
+	members atomic.Pointer[topics.ConsumeState]
+	running atomic.Bool
+	faults  []error // of Handle, reported by Run
+}
+
+// version names one version of a saga.
+type version struct {
+	saga   string
+	number int
+}
+
+// role is what this service has to do in one version of a saga.
+type role[Tx any] struct {
+	def      *choreo.Definition
+	topic    string
+	owned    []string
+	handlers map[string]handler[Tx] // by step
+}
+
+// New returns a participant of the service. The error names every fault of config.
+// The caller keeps log and store and closes them after Run has returned.
+func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Participant[Tx], error) {
+	cfg, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	names, err := topics.NewNames(cfg.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("participant: Config.Namespace: %w", err)
+	}
+	p := &Participant[Tx]{
+		cfg: cfg, log: log, store: store, names: names,
+		roles: make(map[version]*role[Tx], len(cfg.Sagas)),
+	}
+	p.outage.log = cfg.Logger
+	for _, s := range cfg.Sagas {
+		d := s.Def()
+		p.roles[version{d.Name(), d.Version()}] = &role[Tx]{
+			def: d, topic: names.Events(d.Name()), owned: d.StepsOf(cfg.Service),
+			handlers: make(map[string]handler[Tx]),
+		}
+	}
+	p.relay = outbox.NewRelay(store, log, &outbox.RelayConfig{
+		Poll: cfg.RelayPoll, MaxBackoff: cfg.OutageBackoff,
+		StopTimeout: cfg.StopTimeout, Logger: cfg.Logger,
+	})
+	return p, nil
+}
+
+// Run takes part until ctx ends, then stops gracefully within Config.StopTimeout:
+// it reads nothing new, lets handlers that are under way finish, commits their
+// offsets and drains the outbox. It returns nil after such a stop, and an error where
+// the participant is not set up rightly (a handler or a topic is missing) or the
+// consumer group refuses it for good. It may be called once.
+func (p *Participant[Tx]) Run(ctx context.Context) error {
+	if p.running.Swap(true) {
+		return errors.New("participant: Run was called before: make a new participant")
+	}
+	if err := p.checkHandlers(); err != nil {
+		return err
+	}
+	if err := p.checkTopics(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+
+	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRelay()
+	relayDone := make(chan error, 1)
+	if p.cfg.NoRelay {
+		relayDone <- nil
+	} else {
+		go func() { relayDone <- p.relay.Run(relayCtx) }()
+	}
+
+	go p.homes.refresh(relayCtx, p.log, p.topics())
+
+	p.cfg.Logger.Info("participant runs", zap.String("service", p.cfg.Service), zap.Strings("topics", p.topics()))
+	err := p.log.Consume(ctx, topics.ConsumeConfig{
+		Group:          p.names.Group(p.cfg.Service),
+		Topics:         p.topics(),
+		Keep:           p.concerns,
+		Lanes:          p.cfg.Lanes,
+		InFlight:       p.cfg.InFlight,
+		SessionTimeout: p.cfg.SessionTimeout,
+		OnState:        p.consumeState,
+	}, p.handle)
+	if err != nil {
+		err = fmt.Errorf("participant %s: reading stopped: %w", p.cfg.Service, err)
+	}
+	stopRelay()
+	return errors.Join(err, <-relayDone)
+}
+
+// topics returns the topics of all roles, sorted.
+func (p *Participant[Tx]) topics() []string {
+	set := make(map[string]bool, len(p.roles))
+	for _, r := range p.roles {
+		set[r.topic] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// checkTopics waits for the broker and makes sure that the topics exist.
+func (p *Participant[Tx]) checkTopics(ctx context.Context) error {
+	want := append(p.topics(), p.names.DeadLetters())
+	for attempt := 1; ; attempt++ {
+		have, err := p.log.DescribeTopics(ctx, want...)
+		if err == nil {
+			p.outage.over("broker")
+			p.homes.set(have)
+			missing := slices.DeleteFunc(want, func(t string) bool { _, ok := have[t]; return ok })
+			if len(missing) > 0 {
+				return fmt.Errorf("participant %s: topics %q do not exist: create them with topics.Plan and Apply", p.cfg.Service, missing)
+			}
+			return nil
+		}
+		if errors.Is(err, topics.ErrClosed) {
+			return fmt.Errorf("participant %s: %w", p.cfg.Service, err)
+		}
+		if err := p.outage.wait(ctx, "broker", err, attempt, p.cfg.OutageBackoff); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Participant[Tx]) consumeState(s topics.ConsumeState) {
+	before := p.members.Swap(&s)
+	switch {
+	case s.Err != nil && (before == nil || before.Err == nil):
+		p.cfg.Logger.Warn("reading is interrupted", zap.Error(s.Err))
+	case s.Err == nil && (before == nil || before.Err != nil || before.Partitions != s.Partitions):
+		p.cfg.Logger.Info("reading", zap.Int("partitions", s.Partitions))
+	}
+}
+
+// Health is how a participant stands. See [Participant.Health].
+type Health struct {
+	// Ready: partitions may be assigned or not (there can be more processes than
+	// partitions), but the broker and the database answer.
+	Ready      bool
+	Partitions int            // assigned to this process
+	Log        error          // why the log cannot be read, or nil
+	Store      error          // why the database does not answer, or nil
+	Backlog    outbox.Backlog // events that were committed and are not yet in the log
+	Relay      outbox.RelayStats
+}
+
+// Health asks the database and reports how the participant stands. It returns within
+// a second or when ctx ends.
+func (p *Participant[Tx]) Health(ctx context.Context) Health {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	h := Health{Relay: p.relay.Stats()}
+	if h.Store = p.store.Ping(ctx); h.Store == nil {
+		h.Backlog, h.Store = p.store.Backlog(ctx)
+	}
+	if s := p.members.Load(); s != nil {
+		h.Partitions, h.Log = s.Partitions, s.Err
+	} else {
+		h.Log = errors.New("has not joined its consumer group yet")
+	}
+	h.Ready = h.Log == nil && h.Store == nil
+	return h
+}

@@ -1,0 +1,191 @@
+package participant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/schema"
+)
+
+// Handle binds a handler to a step of this service that has a compensation. It binds
+// it in every version of Config.Sagas in which the service owns the step. A fault
+// (the service does not own the step, it has a handler already) is reported by Run.
+// Call it before Run.
+func Handle[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h Handler[Tx, In, Out]) {
+	bind(p, step, &typedHandler[Tx, In, Out]{execute_: h, compensate_: h})
+}
+
+// HandleForward is [Handle] for a step without a compensation: one that is declared
+// NoCompensation, is the pivot, or comes after it.
+func HandleForward[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h Executor[Tx, In, Out]) {
+	bind(p, step, &typedHandler[Tx, In, Out]{execute_: h})
+}
+
+// ExecuteFunc is an [Executor] made of a function.
+type ExecuteFunc[Tx, In, Out any] func(ctx context.Context, tx Tx, call *Call[In]) (Out, error)
+
+// Execute calls f.
+func (f ExecuteFunc[Tx, In, Out]) Execute(ctx context.Context, tx Tx, call *Call[In]) (Out, error) {
+	return f(ctx, tx, call)
+}
+
+func bind[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h *typedHandler[Tx, In, Out]) {
+	name, owned := step.Name(), false
+	fault := func(format string, args ...any) {
+		p.faults = append(p.faults, fmt.Errorf("step %q: "+format, append([]any{name}, args...)...))
+	}
+	for _, r := range p.roles {
+		if !slices.Contains(r.owned, name) {
+			continue
+		}
+		owned = true
+		def := r.def.Step(name)
+		in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
+		switch {
+		case r.handlers[name] != nil:
+			fault("%s has a handler for it already", r.def)
+		case (def.In != nil && def.In != in) || (def.Out != nil && def.Out != out):
+			fault("%s defines it from %v to %v, the handler from %v to %v", r.def, def.In, def.Out, in, out)
+		case r.def.Compensates(name) && h.compensate_ == nil:
+			fault("%s defines it with a compensation: use Handle, or declare the step NoCompensation", r.def)
+		case !r.def.Compensates(name) && h.compensate_ != nil:
+			fault("%s defines it without a compensation, which would never be called: use HandleForward", r.def)
+		default:
+			r.handlers[name] = h
+		}
+	}
+	if !owned {
+		fault("service %q owns no such step in its sagas", p.cfg.Service)
+	}
+}
+
+// checkHandlers returns every fault of the registered handlers.
+func (p *Participant[Tx]) checkHandlers() error {
+	faults := slices.Clone(p.faults)
+	for _, r := range p.roles {
+		for _, step := range r.owned {
+			if r.handlers[step] == nil {
+				faults = append(faults, fmt.Errorf("step %q of %s has no handler: register one with Handle", step, r.def))
+			}
+		}
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("participant %s is not set up: %w", p.cfg.Service, errors.Join(faults...))
+	}
+	return nil
+}
+
+// handler is a Handler without its payload types.
+type handler[Tx any] interface {
+	// execute reports whether the step's condition bypassed it.
+	execute(ctx context.Context, tx Tx, in *invocation) (out choreo.Output, bypassed bool, err error)
+	compensate(ctx context.Context, tx Tx, in *invocation) error
+}
+
+type typedHandler[Tx, In, Out any] struct {
+	execute_    Executor[Tx, In, Out]
+	compensate_ Compensator[Tx, In, Out]
+}
+
+func (h *typedHandler[Tx, In, Out]) execute(ctx context.Context, tx Tx, in *invocation) (choreo.Output, bool, error) {
+	call, err := newCall[In](in)
+	if err != nil {
+		return choreo.Output{}, false, err
+	}
+	if !in.step.RunsOn(call.Input) {
+		return choreo.Output{}, true, nil
+	}
+	out, err := h.execute_.Execute(ctx, tx, call)
+	if err != nil {
+		return choreo.Output{}, false, err
+	}
+	data, err := in.codec.Encode(out)
+	if err != nil {
+		return choreo.Output{}, false, &choreo.Error{Class: choreo.ClassPermanent, Code: codeUnencodable, Err: err}
+	}
+	return choreo.Output{Step: in.step.Name, ContentType: in.codec.ContentType(), Data: data}, false, nil
+}
+
+func (h *typedHandler[Tx, In, Out]) compensate(ctx context.Context, tx Tx, in *invocation) error {
+	call, err := newCall[In](in)
+	if err != nil {
+		return err
+	}
+	var out Out
+	if err := decode(in.codec, in.row.Output, &out); err != nil {
+		return err
+	}
+	return h.compensate_.Compensate(ctx, tx, call, out)
+}
+
+// invocation is what a call is made of.
+type invocation struct {
+	def     *choreo.Definition
+	step    *choreo.StepDef
+	sagaID  string
+	row     *choreo.Row
+	run     choreo.Run
+	attempt int
+	codec   schema.Codec
+}
+
+// The codes of failures that Choreo itself finds.
+const (
+	codeUndecodable = "undecodable-payload"
+	codeUnencodable = "unencodable-output"
+	codePanic       = "panic"
+)
+
+func newCall[In any](in *invocation) (*Call[In], error) {
+	call := &Call[In]{
+		SagaID: in.sagaID, Saga: in.def.Name(), Version: in.def.Version(),
+		Step: in.step.Name, Attempt: in.attempt,
+		IdempotencyKey: in.sagaID + "/" + in.step.Name + "/" + string(in.run),
+		Outputs:        in,
+	}
+	if join, ok := any(&call.Input).(*choreo.Join); ok {
+		join.Outputs = in
+		return call, nil
+	}
+	from := "" // the saga's input
+	if len(in.step.After) > 0 {
+		from = in.step.After[0]
+	}
+	input, ok := in.row.Input(from)
+	if !ok {
+		return nil, &choreo.Error{
+			Class: choreo.ClassPermanent, Code: codeUndecodable,
+			Err: fmt.Errorf("the output of %q did not come with the event", from),
+		}
+	}
+	return call, decode(in.codec, input, &call.Input)
+}
+
+// Decode implements choreo.Outputs.
+func (in *invocation) Decode(step string, into any) (bool, error) {
+	if !slices.Contains(in.step.After, step) && !slices.Contains(in.step.Uses, step) {
+		return false, fmt.Errorf("step %q reads the output of %q: %w", in.step.Name, step, choreo.ErrNotCarried)
+	}
+	output, ok := in.row.Input(step)
+	if !ok {
+		return false, nil
+	}
+	return true, decode(in.codec, output, into)
+}
+
+func decode(codec schema.Codec, from choreo.Output, into any) error {
+	err := error(nil)
+	if from.ContentType != codec.ContentType() {
+		err = fmt.Errorf("payload is %q and this participant reads %q", from.ContentType, codec.ContentType())
+	} else {
+		err = codec.Decode(from.Data, into)
+	}
+	if err != nil {
+		return &choreo.Error{Class: choreo.ClassPermanent, Code: codeUndecodable, Err: err}
+	}
+	return nil
+}

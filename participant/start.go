@@ -1,0 +1,117 @@
+package participant
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/topics"
+)
+
+// Ref names a saga that Start made or found.
+type Ref struct {
+	Saga    string // name of the definition
+	SagaID  string
+	Created bool // false: a saga of this id had been started before, and nothing was done
+}
+
+// maxSagaID bounds a saga id, in bytes.
+const maxSagaID = 255
+
+// Start starts a saga in a transaction of its own. id names it (a business key such
+// as an order number, at most 255 bytes without control characters); the same id
+// starts it once, however often Start is called. An empty id makes a new UUIDv7.
+//
+// After an error the saga may have been started where the error wraps
+// outbox.ErrUnknownOutcome; calling again with the same id is always safe.
+func Start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In) (Ref, error) {
+	return start(p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
+		return p.store.Begin(ctx, key)
+	}, ctx)
+}
+
+// StartTx is [Start] in the caller's own transaction: the saga starts when that
+// commits, and never if it does not.
+func StartTx[Tx, In any](ctx context.Context, p *Participant[Tx], tx Tx, saga *choreo.Saga[In], id string, input In) (Ref, error) {
+	return start(p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
+		return p.store.Join(ctx, tx, key)
+	}, ctx)
+}
+
+func start[Tx, In any](
+	p *Participant[Tx], saga *choreo.Saga[In], id string, input In,
+	open func(outbox.SagaID) (outbox.Unit[Tx], error), ctx context.Context,
+) (Ref, error) {
+	fail := func(err error) (Ref, error) { return Ref{}, fmt.Errorf("start saga %s: %w", saga.Definition, err) }
+	r := p.roles[version{saga.Name(), saga.Version()}]
+	if r == nil || r.def != saga.Definition {
+		return fail(fmt.Errorf("it is not among the sagas of this participant: add it to Config.Sagas"))
+	}
+	if id == "" {
+		id = uuid.Must(uuid.NewV7()).String()
+	}
+	if err := checkSagaID(id); err != nil {
+		return fail(err)
+	}
+	payload, err := p.cfg.Codec.Encode(input)
+	if err != nil {
+		return fail(err)
+	}
+	key := outbox.SagaID{Saga: saga.Name(), ID: id}
+	unit, err := open(key)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
+	ref := Ref{Saga: key.Saga, SagaID: id}
+	if unit.Rows(key).Saga != nil {
+		return ref, nil
+	}
+	home := p.homes.of(r.topic, id)
+	event := &choreo.Event{
+		ID: newID(), Type: choreo.Started, Saga: key.Saga, Version: saga.Version(), SagaID: id,
+		Source: p.cfg.Service, Initiator: p.cfg.Service, Time: time.Now(),
+		ContentType: p.cfg.Codec.ContentType(), Payload: payload,
+		Partition: home,
+	}
+	err = unit.Commit(ctx, outbox.Changes{
+		Sagas: []outbox.SagaRow{{
+			SagaID: key, Version: saga.Version(),
+			Row: choreo.Row{State: choreo.RowOpen, Home: home},
+		}},
+		Entries: []outbox.Entry{entryOf(event, r.topic)},
+	})
+	if err != nil {
+		return fail(err)
+	}
+	ref.Created = true
+	return ref, nil
+}
+
+func checkSagaID(id string) error {
+	if len(id) > maxSagaID {
+		return fmt.Errorf("the saga id is %d bytes long: at most %d", len(id), maxSagaID)
+	}
+	if !utf8.ValidString(id) {
+		return fmt.Errorf("the saga id %q is not valid UTF-8", id)
+	}
+	for _, r := range id {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("the saga id %q holds a control character", id)
+		}
+	}
+	return nil
+}
+
+// entryOf binds an event to its outbox entry.
+func entryOf(ev *choreo.Event, topic string) outbox.Entry {
+	return outbox.Entry{ID: ev.ID, Type: string(ev.Type), Record: topics.Encode(ev, topic)}
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }

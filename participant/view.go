@@ -1,0 +1,103 @@
+package participant
+
+import (
+	"slices"
+	"time"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+)
+
+// view is this service's rows of one saga while a unit of work changes them.
+type view[Tx any] struct {
+	p       *Participant[Tx]
+	role    *role[Tx]
+	id      outbox.SagaID
+	saga    *outbox.SagaRow
+	steps   map[string]choreo.Row
+	changed []string // steps whose row is to be stored, or choreo.SagaRow
+	entries []outbox.Entry
+}
+
+func (p *Participant[Tx]) newView(r *role[Tx], id outbox.SagaID, rows outbox.Rows) *view[Tx] {
+	v := &view[Tx]{p: p, role: r, id: id, saga: rows.Saga, steps: rows.Steps}
+	if v.steps == nil {
+		v.steps = make(map[string]choreo.Row, len(r.owned))
+	}
+	return v
+}
+
+// call is a handler that a rule asks for.
+type call struct {
+	step     string
+	decision choreo.Decision
+	more     bool // further steps of this service ask for one, too
+}
+
+// react applies the rules to every row of the view. What needs no handler is done;
+// the first handler that is asked for is returned, and its row is left as it was.
+func (v *view[Tx]) react(ev *choreo.Event) *call {
+	var first *call
+	for _, step := range v.role.owned {
+		d := choreo.React(v.role.def, step, v.steps[step], ev)
+		switch {
+		case d.Run == choreo.RunNothing:
+			v.apply(step, d, ev)
+		case first == nil:
+			first = &call{step: step, decision: d}
+		default:
+			first.more = true
+		}
+	}
+	if v.saga != nil {
+		v.apply(choreo.SagaRow, choreo.React(v.role.def, choreo.SagaRow, v.saga.Row, ev), ev)
+	}
+	return first
+}
+
+// apply takes over a decision that needs no handler any more.
+func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
+	if d.Changed {
+		if step == choreo.SagaRow {
+			v.saga.Row = d.Row
+		} else {
+			v.steps[step] = d.Row
+		}
+		if !slices.Contains(v.changed, step) {
+			v.changed = append(v.changed, step)
+		}
+	}
+	v.emit(d.Row.Home, d.Emit, ev)
+}
+
+// emit turns emissions into outbox entries. They go to the saga's home partition;
+// a saga row may not know it, and then it is where ev was read.
+func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Event) {
+	if home == choreo.AnyPartition {
+		home = ev.Partition
+	}
+	for _, e := range emissions {
+		v.entries = append(v.entries, entryOf(&choreo.Event{
+			ID: newID(), Type: e.Type, Saga: v.id.Saga, Version: v.role.def.Version(), SagaID: v.id.ID,
+			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: time.Now(),
+			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
+			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
+			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
+			Partition: home,
+		}, v.role.topic))
+	}
+}
+
+// collect adds what the view changed to the changes of a unit.
+func (v *view[Tx]) collect(to *outbox.Changes) {
+	for _, step := range v.changed {
+		if step == choreo.SagaRow {
+			to.Sagas = append(to.Sagas, *v.saga)
+			continue
+		}
+		to.Steps = append(to.Steps, outbox.StepRow{
+			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step],
+		})
+	}
+	to.Entries = append(to.Entries, v.entries...)
+}
