@@ -29,7 +29,7 @@ type lane struct {
 
 func newLane() *lane { return &lane{queued: make(chan struct{}, 1)} }
 
-func (l *lane) push(r *choreo.Record, p place, batchMax int) {
+func (l *lane) push(r choreo.Record, p place, batchMax int) {
 	l.mu.Lock()
 	last := len(l.queue) - 1
 	wake := last < 0
@@ -38,7 +38,7 @@ func (l *lane) push(r *choreo.Record, p place, batchMax int) {
 		last++
 	}
 	b := &l.queue[last]
-	b.records = append(b.records, *r)
+	b.records = append(b.records, r)
 	b.places = append(b.places, p)
 	l.mu.Unlock()
 	if wake {

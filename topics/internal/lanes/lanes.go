@@ -24,6 +24,9 @@ type Config struct {
 	Lanes, BatchMax, InFlight int
 	Keep                      func(*choreo.Record) bool // nil keeps all
 	Handle                    topics.Handler
+	// Copy makes Submit copy what it keeps of a record, for callers that read all
+	// records into one buffer and use it again.
+	Copy bool
 }
 
 // Lanes hands records to a handler, those of one key in order and the others side by
@@ -68,8 +71,8 @@ func New(ctx context.Context, c Config) *Lanes {
 // Submit queues the records, which must be those of their partition in order: calls
 // for one partition must not overlap. It blocks while InFlight records are neither
 // handled nor dropped. It returns ErrStopped when the lanes take no more, and the
-// cause when ctx ends; what was queued by then may yet be handled. Keys, values and
-// headers are kept, not copied.
+// cause when ctx ends; what was queued by then may yet be handled. The slice itself is
+// free for use when Submit returns; keys, values and headers are only under Config.Copy.
 func (l *Lanes) Submit(ctx context.Context, records []choreo.Record) error {
 	var (
 		tracker *tracker
@@ -93,7 +96,11 @@ func (l *Lanes) Submit(ctx context.Context, records []choreo.Record) error {
 		}
 		free--
 		p := place{tracker, tracker.add(r.Offset)}
-		l.lanes[l.laneOf(r)].push(r, p, l.config.BatchMax)
+		own := *r
+		if l.config.Copy {
+			own = copyOf(r)
+		}
+		l.lanes[l.laneOf(r)].push(own, p, l.config.BatchMax)
 	}
 	return nil
 }
@@ -225,4 +232,28 @@ func (l *Lanes) laneOf(r *choreo.Record) int {
 		h = (h ^ uint64(uint32(r.Partition))) * prime
 	}
 	return int((h ^ h>>32) % uint64(len(l.lanes)))
+}
+
+// copyOf copies a record into two allocations. Header keys are strings and stay.
+func copyOf(r *choreo.Record) choreo.Record {
+	size := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		size += len(r.Headers[i].Value)
+	}
+	space := make([]byte, 0, size)
+	own := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		begin := len(space)
+		space = append(space, b...)
+		return space[begin:len(space):len(space)]
+	}
+	c := *r
+	c.Key, c.Value = own(r.Key), own(r.Value)
+	c.Headers = make([]choreo.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		c.Headers[i] = choreo.Header{Key: h.Key, Value: own(h.Value)}
+	}
+	return c
 }

@@ -276,6 +276,27 @@ func TestRecordsWithoutKeyGoByPartition(t *testing.T) {
 	require.Equal(t, map[int32][]int64{0: want, 1: want}, seen)
 }
 
+func TestCopiesOutliveTheBuffer(t *testing.T) {
+	g := newGated()
+	l := lanes.New(t.Context(), lanes.Config{InFlight: 2, Copy: true, Handle: g.handle})
+	defer l.Close()
+	buffer := []byte("key value header")
+	headers := []choreo.Header{{Key: "h", Value: buffer[10:]}, {Key: "none"}}
+	records := []choreo.Record{{Topic: "t", Offset: 7, Key: buffer[:3], Value: buffer[4:9], Headers: headers},
+		{Topic: "t", Offset: 8, Key: buffer[:3]}}
+	require.NoError(t, l.Submit(t.Context(), records))
+	clear(buffer)
+	clear(headers)
+	clear(records)
+	require.Equal(t, []choreo.Record{{Topic: "t", Offset: 7, Key: []byte("key"), Value: []byte("value"),
+		Headers: []choreo.Header{{Key: "h", Value: []byte("header")}, {Key: "none"}}}}, <-g.calls)
+	g.let <- nil
+	second := (<-g.calls)[0]
+	require.Equal(t, "key", string(second.Key))
+	require.Nil(t, second.Value, "a tombstone stays one")
+	g.let <- nil
+}
+
 func TestRecordsThatAreNotKeptCostNoAllocation(t *testing.T) {
 	l := lanes.New(t.Context(), lanes.Config{Keep: func(*choreo.Record) bool { return false }})
 	defer l.Close()
