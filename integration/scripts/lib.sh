@@ -20,8 +20,9 @@ is_root() { [[ $(id -u) == 0 ]]; }
 # answers PORT: something listens on 127.0.0.1:PORT.
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# alive PID: the process runs. A zombie does not: it only waits to be noticed.
-alive() { [[ $(ps -o stat= -p "$1" 2>/dev/null) == [!Z]* ]]; }
+# alive PID: the process runs. A zombie does not, it only waits to be noticed; but one
+# with threads ("l") has not closed its files and sockets yet.
+alive() { [[ $(ps -o stat= -p "$1" 2>/dev/null) =~ ^([^Z]|Z.*l) ]]; }
 
 # gone PID SECONDS waits until the process has ended; false if it has not by then.
 gone() {
