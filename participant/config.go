@@ -39,7 +39,7 @@ type Config struct {
 	// gives its partitions to another. Default: 10 s.
 	SessionTimeout time.Duration
 	// OutageBackoff bounds the wait between attempts while the database or the broker
-	// is away; it starts at 50 ms and doubles. Default: 5 s.
+	// is away; it starts at 10 ms and doubles. Default: 5 s.
 	OutageBackoff time.Duration
 	// RelayPoll is how often the relay looks for entries that it was not woken for,
 	// such as those of a process that died. Default: 1 s.

@@ -17,12 +17,15 @@ type outage struct {
 	since map[string]time.Time
 }
 
-// wait notes that what is away and waits before the next attempt (from 1): 50 ms,
-// doubling up to limit, half of it drawn at random. It returns ctx's error when that
-// ends first.
+// patience is how many attempts in a row fail before it counts as an outage: a
+// deadlock or a conflict passes sooner.
+const patience = 4
+
+// wait waits before the next attempt (from 1): 10 ms, doubling up to limit, half of it
+// drawn at random. It returns ctx's error when that ends first.
 func (o *outage) wait(ctx context.Context, what string, cause error, attempt int, limit time.Duration) error {
 	o.mu.Lock()
-	if _, known := o.since[what]; !known && ctx.Err() == nil {
+	if _, known := o.since[what]; !known && attempt >= patience && ctx.Err() == nil {
 		if o.since == nil {
 			o.since = make(map[string]time.Time)
 		}
@@ -30,7 +33,7 @@ func (o *outage) wait(ctx context.Context, what string, cause error, attempt int
 		o.log.Warn(what+" does not answer: waiting for it", zap.Error(cause))
 	}
 	o.mu.Unlock()
-	delay := min(50*time.Millisecond<<min(attempt-1, 20), limit)
+	delay := min(10*time.Millisecond<<min(attempt-1, 20), limit)
 	return sleep(ctx, delay/2+time.Duration(rand.Int64N(int64(delay/2)+1)))
 }
 
