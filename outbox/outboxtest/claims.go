@@ -1,6 +1,7 @@
 package outboxtest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -40,6 +41,11 @@ func (x *exercise[Tx]) claimExcept() {
 	}
 	require.Equal(x, []string{value(saga(1).ID, 1), value(saga(3).ID, 1)},
 		x.peek(x.Store, 2, saga(0).ID, saga(2).ID, "no such key"))
+	many := []string{saga(0).ID, saga(2).ID}
+	for n := range 10_000 { // as many as a relay holds
+		many = append(many, fmt.Sprintf("held-%d", n))
+	}
+	require.Equal(x, []string{value(saga(1).ID, 1), value(saga(3).ID, 1)}, x.peek(x.Store, 10, many...))
 	c := x.claim(x.Store, 10, saga(0).ID, saga(1).ID, saga(2).ID, saga(3).ID)
 	require.Empty(x, c.Entries())
 	require.False(x, c.Contended(), "nobody else works on what the caller left out")

@@ -21,8 +21,8 @@ type Harness[Tx any] struct {
 	// Another opens another store on the same database, which shares no connection and no
 	// memory with the first: another process's view.
 	Another func(t *testing.T) outbox.Store[Tx]
-	// Transact runs fn in a transaction of the caller's own and commits it, or rolls
-	// it back when fn returns an error, and returns that error.
+	// Transact runs fn in a transaction of the caller's own, on a connection of Store, and
+	// commits it, or rolls it back when fn returns an error, and returns that error.
 	Transact func(ctx context.Context, fn func(tx Tx) error) error
 	// Put is a handler's statement: it sets the value of a key in a table of the user's.
 	Put func(ctx context.Context, tx Tx, key, value string) error
@@ -142,9 +142,7 @@ func entries(saga outbox.SagaID, n int) []outbox.Entry {
 // commit writes changes in a unit of the sagas.
 func (x *exercise[Tx]) commit(store outbox.Store[Tx], changes outbox.Changes, sagas ...outbox.SagaID) {
 	x.Helper()
-	u, err := store.Begin(x.ctx, sagas...)
-	require.NoError(x, err)
-	require.NoError(x, u.Commit(x.ctx, changes))
+	require.NoError(x, x.begin(store, sagas...).Commit(x.ctx, changes))
 }
 
 // emit commits one entry each, saga by saga.
@@ -178,18 +176,35 @@ const countStep = "count"
 // rows loads a saga's rows as another process sees them.
 func (x *exercise[Tx]) rows(store outbox.Store[Tx], id outbox.SagaID) outbox.Rows {
 	x.Helper()
-	u, err := store.Begin(x.ctx, id)
-	require.NoError(x, err)
+	u := x.begin(store, id)
 	rows := u.Rows(id)
 	require.NoError(x, u.Rollback(x.ctx))
 	return rows
 }
 
-// claim claims, and releases at the end of the test what the test did not.
+// begin begins a unit, which a failing test leaves no locks of.
+func (x *exercise[Tx]) begin(store outbox.Store[Tx], sagas ...outbox.SagaID) outbox.Unit[Tx] {
+	x.Helper()
+	u, err := store.Begin(x.ctx, sagas...)
+	require.NoError(x, err)
+	x.Cleanup(func() {
+		if x.Failed() {
+			_ = u.Rollback(context.Background()) // it may have ended: the test has failed already
+		}
+	})
+	return u
+}
+
+// claim claims; a failing test leaves no claim behind.
 func (x *exercise[Tx]) claim(store outbox.Store[Tx], limit int, except ...string) outbox.Claim {
 	x.Helper()
 	c, err := store.Claim(x.ctx, limit, except)
 	require.NoError(x, err)
+	x.Cleanup(func() {
+		if x.Failed() {
+			_ = c.Release(context.Background()) // it may be released: the test has failed already
+		}
+	})
 	return c
 }
 

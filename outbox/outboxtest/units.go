@@ -26,8 +26,7 @@ func (x *exercise[Tx]) manySagas() {
 	for range 2 {
 		require.NoError(x, next(x.ctx, x.Store, named[:20]...))
 	}
-	u, err := x.Store.Begin(x.ctx, named...)
-	require.NoError(x, err)
+	u := x.begin(x.Store, named...)
 	for _, id := range ids {
 		require.Equal(x, 2, u.Rows(id).Steps[countStep].Attempt)
 	}
@@ -39,22 +38,19 @@ func (x *exercise[Tx]) manySagas() {
 func (x *exercise[Tx]) rollback() {
 	other := x.Another(x.T)
 	id := saga(1)
-	u, err := x.Store.Begin(x.ctx, id)
-	require.NoError(x, err)
+	u := x.begin(x.Store, id)
 	require.NoError(x, x.Put(x.ctx, u.Tx(), "balance", "7"))
 	require.NoError(x, u.Rollback(x.ctx))
 	x.requireNothing(other, id, "balance")
 
-	u, err = x.Store.Begin(x.ctx, id) // the lock is free
-	require.NoError(x, err)
+	u = x.begin(x.Store, id) // the lock is free
 	require.NoError(x, x.Put(x.ctx, u.Tx(), "balance", "8"))
 	require.NoError(x, u.Commit(x.ctx, outbox.Changes{Steps: []outbox.StepRow{stepRow(id, 1)}, Entries: entries(id, 1)}))
 	require.NoError(x, u.Rollback(x.ctx), "after Commit it does nothing")
 	require.Error(x, u.Commit(x.ctx, outbox.Changes{}), "a unit ends once")
 	require.Equal(x, 1, x.rows(other, id).Steps[countStep].Attempt)
 
-	u, err = x.Store.Begin(x.ctx) // a unit of no saga is a transaction
-	require.NoError(x, err)
+	u = x.begin(x.Store) // a unit of no saga is a transaction
 	require.NoError(x, u.Commit(x.ctx, outbox.Changes{}))
 }
 
@@ -69,8 +65,7 @@ func (x *exercise[Tx]) requireNothing(store outbox.Store[Tx], id outbox.SagaID, 
 
 func (x *exercise[Tx]) commitWithEndedContext() {
 	id := saga(1)
-	u, err := x.Store.Begin(x.ctx, id)
-	require.NoError(x, err)
+	u := x.begin(x.Store, id)
 	require.NoError(x, x.Put(x.ctx, u.Tx(), "balance", "7"))
 	ended, cancel := context.WithCancel(x.ctx)
 	cancel()
@@ -82,8 +77,7 @@ func (x *exercise[Tx]) commitWithEndedContext() {
 func (x *exercise[Tx]) oneSagaSerialises() {
 	other := x.Another(x.T)
 	id := saga(1)
-	first, err := x.Store.Begin(x.ctx, id)
-	require.NoError(x, err)
+	first := x.begin(x.Store, id)
 	second := make(chan outbox.Unit[Tx], 1)
 	failed := make(chan error, 1)
 	go func() {
@@ -135,12 +129,10 @@ func (x *exercise[Tx]) otherSagasRunBeside() {
 	if x.OneWriter {
 		x.Skip("the database has one writer at a time")
 	}
-	first, err := x.Store.Begin(x.ctx, saga(1), saga(2))
-	require.NoError(x, err)
+	first := x.begin(x.Store, saga(1), saga(2))
 	for n, store := range []outbox.Store[Tx]{x.Store, x.Another(x.T)} {
 		id := saga(n + 3)
-		u, err := store.Begin(x.ctx, id)
-		require.NoError(x, err)
+		u := x.begin(store, id)
 		require.NoError(x, x.Put(x.ctx, u.Tx(), id.ID, "yes"))
 		require.NoError(x, u.Commit(x.ctx, outbox.Changes{Steps: []outbox.StepRow{stepRow(id, 1)}, Entries: entries(id, 1)}))
 	}
@@ -170,11 +162,10 @@ func (x *exercise[Tx]) oppositeOrders() {
 
 func (x *exercise[Tx]) waitEndsWithContext() {
 	other := x.Another(x.T)
-	first, err := x.Store.Begin(x.ctx, saga(1))
-	require.NoError(x, err)
+	first := x.begin(x.Store, saga(1))
 	for _, store := range []outbox.Store[Tx]{x.Store, other} {
 		short, cancel := context.WithTimeout(x.ctx, waits)
-		_, err = store.Begin(short, saga(1))
+		_, err := store.Begin(short, saga(1))
 		require.Error(x, err, "the wait for the lock ends with its context")
 		require.ErrorIs(x, short.Err(), context.DeadlineExceeded, "and not before")
 		cancel()
@@ -190,10 +181,9 @@ func (x *exercise[Tx]) transient() {
 	if x.Disconnect == nil {
 		return
 	}
-	u, err := x.Store.Begin(x.ctx, saga(1))
-	require.NoError(x, err)
+	u := x.begin(x.Store, saga(1))
 	x.Disconnect()
-	err = x.Put(x.ctx, u.Tx(), "balance", "7")
+	err := x.Put(x.ctx, u.Tx(), "balance", "7")
 	require.Error(x, err)
 	require.True(x, x.Store.Transient(err), "a handler's statement on a lost connection: %v", err)
 	err = u.Commit(x.ctx, outbox.Changes{Steps: []outbox.StepRow{stepRow(saga(1), 1)}, Entries: entries(saga(1), 1)})
