@@ -38,6 +38,9 @@ func (h *holds) except(now time.Time) []string {
 	return keys
 }
 
+// all returns every held key.
+func (h *holds) all() []string { return slices.Collect(maps.Keys(h.keys)) }
+
 // nextDue returns when the next key falls due that was left out of a claim.
 func (h *holds) nextDue(claimed time.Time) (time.Time, bool) {
 	var next time.Time
@@ -53,6 +56,16 @@ func (h *holds) nextDue(claimed time.Time) (time.Time, bool) {
 func (h *holds) anyNew(out outcome) bool {
 	for key := range out.failed {
 		if h.keys[key] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// anyAgain reports whether a key failed that is held.
+func (h *holds) anyAgain(out outcome) bool {
+	for key := range out.failed {
+		if h.keys[key] != nil {
 			return true
 		}
 	}

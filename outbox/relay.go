@@ -79,7 +79,8 @@ type RelayStats struct {
 //     such batch may be a lone poisoned record; from the second in a row on the log
 //     counts as away. The keys of such batches are held as above, so that each attempt
 //     takes others, and come free with the first acknowledgement. Keys that failed
-//     before say nothing about the log: however many are poisoned, the others flow.
+//     before say nothing about the log: however many are poisoned, the others flow. To
+//     try them again takes at most half of the time, while others wait.
 //   - The process dies, or the database goes, between an acknowledgement and the
 //     deletion: the entry is published again. So it is when an acknowledgement gets lost, or
 //     comes after RelayConfig.PublishTimeout. Nothing is lost, and the first
@@ -100,6 +101,7 @@ type Relay struct {
 	holds      holds
 	logAway    int           // batches in a row that say that the log is away
 	storeAway  int           // faults of the database in a row
+	newFirst   time.Time     // until when no held key is tried, due or not
 	nap        time.Duration // how long to be idle, if nothing else ends it
 	contention time.Duration // how long, where entries were contended
 	sampled    time.Time     // when the backlog was looked up
@@ -163,7 +165,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer r.running.Store(false)
 	r.holds = newHolds(r.config.MaxBackoff, r.config.HoldMax)
-	r.logAway, r.storeAway, r.contention = 0, 0, 0
+	r.logAway, r.storeAway, r.contention, r.newFirst = 0, 0, 0, time.Time{}
 	r.nap = r.config.Poll
 
 	// work outlives ctx by StopTimeout.
@@ -218,7 +220,8 @@ func (r *Relay) pause(ctx context.Context, p pause) bool {
 // round relays one batch and says how to wait for the next.
 func (r *Relay) round(ctx context.Context) pause {
 	began := time.Now()
-	claim, err := r.claim(ctx, began)
+	newOnly := began.Before(r.newFirst)
+	claim, err := r.claim(ctx, began, newOnly)
 	if err != nil {
 		return r.storeFailed(ctx, "claim", err)
 	}
@@ -233,25 +236,35 @@ func (r *Relay) round(ctx context.Context) pause {
 	}
 	r.storeBack()
 	full := len(entries) >= r.config.BatchMax
-	if !full && !claim.Contended() {
+	if !full && !newOnly && !claim.Contended() {
 		r.holds.forgetGone(began, entries)
+	}
+	if !full {
+		r.newFirst = time.Time{}
+	}
+	if r.holds.anyAgain(out) {
+		r.newFirst = time.Now().Add(time.Since(began))
 	}
 	wait, freed := r.note(out)
 	r.sample(ctx, len(entries) == 0 && !claim.Contended())
 	switch {
 	case wait > 0:
 		return pause{wait: r.jitter(wait), deaf: true}
-	case full, freed, claim.Contended() && len(out.published) > 0:
+	case full, freed, newOnly, claim.Contended() && len(out.published) > 0:
 		return goOn
 	default:
 		return r.idle(began, claim.Contended())
 	}
 }
 
-func (r *Relay) claim(ctx context.Context, now time.Time) (Claim, error) {
+func (r *Relay) claim(ctx context.Context, now time.Time, newOnly bool) (Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	return r.queue.Claim(ctx, r.config.BatchMax, r.holds.except(now))
+	except := r.holds.except(now)
+	if newOnly {
+		except = r.holds.all()
+	}
+	return r.queue.Claim(ctx, r.config.BatchMax, except)
 }
 
 // settle deletes what was published and releases the claim. It does so even when the

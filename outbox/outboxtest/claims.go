@@ -82,6 +82,9 @@ func (x *exercise[Tx]) claimKeysAreExclusive() {
 	require.Equal(x, []string{value(saga(1).ID, 1)}, values(first.Entries()))
 	x.commit(x.Store, outbox.Changes{Entries: []outbox.Entry{entry(saga(1), 4)}}, saga(1))
 	for _, store := range []outbox.Store[Tx]{other, x.Store} {
+		if x.ClaimsPerProcess && store == other {
+			continue
+		}
 		second := x.claim(store, 10)
 		require.Equal(x, []string{value(saga(2).ID, 1)}, values(second.Entries()),
 			"none of a key's entries, old or new, while another relay works on one")

@@ -33,6 +33,9 @@ type Harness[Tx any] struct {
 	// OneWriter says that the database has one writing transaction at a time, so that
 	// units of different sagas cannot run side by side.
 	OneWriter bool
+	// ClaimsPerProcess says that a store knows only the claims of its own process: relays
+	// of two processes may publish the same entries.
+	ClaimsPerProcess bool
 	// Cut, if set, breaks a connection of Store at the n-th exchange with the database
 	// from now on, counted from 0: before it reaches the database or, with after, when
 	// it was carried out and its answer is on its way. What goes on later uses new
