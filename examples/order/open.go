@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/order/contract"
+	"github.com/choreo-go/choreo/examples/order/internal/database"
+	"github.com/choreo-go/choreo/examples/order/internal/input"
+	"github.com/choreo-go/choreo/examples/order/internal/inventory"
+	"github.com/choreo-go/choreo/examples/order/internal/orders"
+	"github.com/choreo-go/choreo/examples/order/internal/payments"
+	"github.com/choreo-go/choreo/examples/order/internal/shipping"
+	"github.com/choreo-go/choreo/examples/order/sample"
+	"github.com/choreo-go/choreo/participant"
+	"github.com/choreo-go/choreo/topics"
+	"github.com/choreo-go/choreo/topics/embedded"
+	"github.com/choreo-go/choreo/topics/kafka"
+)
+
+// service is one of the four, with its own database.
+type service struct {
+	name        string
+	db          *database.Database
+	participant *participant.Participant[*sql.Tx]
+}
+
+// kinds says what is different from service to service.
+var kinds = map[string]struct {
+	schema   string
+	register func(*participant.Participant[*sql.Tx])
+}{
+	contract.Orders:    {orders.Schema, orders.Register},
+	contract.Inventory: {inventory.Schema, inventory.Register},
+	contract.Payments:  {payments.Schema, payments.Register},
+	contract.Shipping:  {shipping.Schema, shipping.Register},
+}
+
+// open makes everything ready to run.
+func (s *shop) open(ctx context.Context) error {
+	if err := s.openDir(); err != nil {
+		return err
+	}
+	names := contract.Order.Services()
+	if s.o.service != "" {
+		names = []string{s.o.service}
+	}
+	for _, name := range names {
+		if err := s.openService(ctx, name); err != nil {
+			return err
+		}
+	}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	if err := s.openTopics(ctx); err != nil {
+		return err
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	for _, svc := range s.services {
+		p, err := participant.New(s.log, svc.db.Store, &participant.Config{
+			Service:   svc.name,
+			Sagas:     []choreo.AnySaga{contract.Order},
+			Namespace: s.namespace,
+			Logger:    s.logger.Named(svc.name),
+		})
+		if err != nil {
+			return err
+		}
+		kinds[svc.name].register(p)
+		svc.participant = p
+	}
+	return nil
+}
+
+// openDir makes the directory of the databases and of the embedded broker's log.
+func (s *shop) openDir() error {
+	s.dir = s.o.data
+	if s.dir != "" {
+		if err := os.MkdirAll(s.dir, 0o755); err != nil {
+			return fmt.Errorf("--data: %w", err)
+		}
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "choreo-order-")
+	if err != nil {
+		return err
+	}
+	s.dir = dir
+	s.closeLater("the temporary directory", func() error { return os.RemoveAll(dir) })
+	return nil
+}
+
+func (s *shop) openService(ctx context.Context, name string) error {
+	db, err := s.openDatabase(ctx, name, database.Create)
+	if err != nil {
+		return err
+	}
+	if err := db.Prepare(ctx, kinds[name].schema); err != nil {
+		return fmt.Errorf("database of %s: %w", name, err)
+	}
+	s.services = append(s.services, &service{name: name, db: db})
+	return nil
+}
+
+// openDatabase opens the database of a service.
+func (s *shop) openDatabase(ctx context.Context, name string, mode database.Mode) (*database.Database, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.reach)
+	defer cancel()
+	var db *database.Database
+	var err error
+	if s.o.postgres != "" {
+		db, err = database.OpenPostgres(ctx, s.o.postgres, name, mode)
+	} else {
+		db, err = database.OpenSQLite(filepath.Join(s.dir, name+".db"), mode)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("database of %s: %w", name, err)
+	}
+	s.closeLater("the database of "+name, db.Close)
+	return db, nil
+}
+
+// openLog starts the embedded broker unless there is another, and connects.
+func (s *shop) openLog() error {
+	brokers := s.o.brokers
+	if brokers == nil {
+		config := embedded.Config{Logger: s.logger.Named("broker")}
+		if s.o.data != "" {
+			config.DataDir = filepath.Join(s.dir, "broker")
+		}
+		broker, err := embedded.Start(config)
+		if err != nil {
+			return err
+		}
+		s.closeLater("the broker", broker.Close)
+		brokers = broker.Addresses()
+	}
+	log, err := kafka.New(kafka.Config{Brokers: brokers, ClientID: "choreo-order", Logger: s.logger.Named("kafka")})
+	if err != nil {
+		return err
+	}
+	s.closeLater("the log", log.Close)
+	s.log = log
+	return nil
+}
+
+// openTopics finds the topics that belong to the databases, or makes them.
+//
+// Databases and log belong together: a new database on the log of an earlier one
+// would take that one's events for its own. So the databases remember the namespace
+// of their topics, and new ones on a cluster of somebody else get a new namespace.
+// Services that run alone must agree without having met, and use the default.
+func (s *shop) openTopics(ctx context.Context) error {
+	proposal := "choreo"
+	if s.o.brokers != nil && s.o.service == "" {
+		var random [4]byte
+		_, _ = rand.Read(random[:]) // never fails
+		proposal = "order-" + hex.EncodeToString(random[:])
+	}
+	for _, svc := range s.services {
+		namespace, err := svc.db.Namespace(ctx, proposal)
+		if err != nil {
+			return fmt.Errorf("database of %s: %w", svc.name, err)
+		}
+		proposal = namespace
+	}
+	s.namespace = proposal
+	names, err := topics.NewNames(s.namespace)
+	if err != nil {
+		return err
+	}
+	s.names = names
+	reach, cancel := context.WithTimeout(ctx, s.o.reach)
+	defer cancel()
+	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, []choreo.AnySaga{contract.Order}, topics.TopologyOptions{}))
+	if err != nil {
+		return fmt.Errorf("no answer from Kafka at %s: start it, or mend --brokers: %w", strings.Join(s.o.brokers, ","), err)
+	}
+	events := names.Events(contract.Order.Name())
+	missing := slices.ContainsFunc(plan.Changes, func(c topics.Change) bool {
+		return c.Topic == events && c.Action == topics.ActionCreate
+	})
+	if missing {
+		if err := s.checkNoSagas(ctx, events); err != nil {
+			return err
+		}
+	}
+	return plan.Apply(ctx, s.log)
+}
+
+// checkNoSagas refuses databases whose log is gone: their sagas would never end.
+func (s *shop) checkNoSagas(ctx context.Context, events string) error {
+	for _, svc := range s.services {
+		sagas, err := svc.db.Sagas(ctx, contract.Order.Name())
+		if err != nil {
+			return fmt.Errorf("database of %s: %w", svc.name, err)
+		}
+		if len(sagas) > 0 {
+			return fmt.Errorf("the database of %s holds %d sagas of an earlier run, but their log %s is not here: "+
+				"use the --brokers or --data of that run, or begin with new databases", svc.name, len(sagas), events)
+		}
+	}
+	return nil
+}
+
+// load fills the stock and the accounts of new databases.
+func (s *shop) load(ctx context.Context) error {
+	if svc := s.service(contract.Inventory); svc != nil {
+		file, err := s.input("--stock", s.o.stock, sample.Stock)
+		if err != nil {
+			return err
+		}
+		stock, err := readAll(file, input.ReadStock)
+		if err != nil {
+			return fmt.Errorf("--stock %s: %w", s.o.stock, err)
+		}
+		loaded, err := inventory.Load(ctx, svc.db.SQL, stock)
+		if err := s.tellLoaded("stock", s.o.stock, loaded, err); err != nil {
+			return err
+		}
+	}
+	if svc := s.service(contract.Payments); svc != nil {
+		file, err := s.input("--accounts", s.o.accounts, sample.Accounts)
+		if err != nil {
+			return err
+		}
+		accounts, err := readAll(file, input.ReadAccounts)
+		if err != nil {
+			return fmt.Errorf("--accounts %s: %w", s.o.accounts, err)
+		}
+		loaded, err := payments.Load(ctx, svc.db.SQL, accounts)
+		if err := s.tellLoaded("accounts", s.o.accounts, loaded, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readAll[T any](file io.ReadCloser, read func(io.Reader) ([]T, error)) ([]T, error) {
+	defer func() { _ = file.Close() }()
+	return read(file)
+}
+
+// tellLoaded says where a file that was named had no effect.
+func (s *shop) tellLoaded(what, file string, loaded bool, err error) error {
+	if err != nil {
+		return fmt.Errorf("loading the %s: %w", what, err)
+	}
+	if !loaded && file != "" {
+		_, _ = fmt.Fprintf(s.stderr, "order: --%s %s is not loaded again: what the earlier run left is kept\n", what, file)
+	}
+	return nil
+}
+
+// newLogger logs warnings, and for a service that runs alone also what it does.
+func newLogger(w io.Writer, alone bool) *zap.Logger {
+	config := zap.NewProductionEncoderConfig()
+	config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	config.EncodeLevel = zapcore.CapitalLevelEncoder
+	config.EncodeDuration = zapcore.StringDurationEncoder
+	level := zapcore.WarnLevel
+	if alone {
+		level = zapcore.InfoLevel
+	}
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.Lock(zapcore.AddSync(w)), level))
+}

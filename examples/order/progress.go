@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}
+
+const clearLine = "\r\x1b[K"
+
+// showProgress keeps one line up to date until ctx ends, then clears it.
+func showProgress(ctx context.Context, w io.Writer, counts func() (sagas, resting int)) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			_, _ = io.WriteString(w, clearLine)
+			return
+		case <-tick.C:
+			sagas, resting := counts()
+			_, _ = fmt.Fprintf(w, "%s%s of %s orders at rest, %s", clearLine,
+				count(resting), count(sagas), short(time.Since(began)))
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/examples/order/contract"
+	"github.com/choreo-go/choreo/examples/order/internal/audit"
+	"github.com/choreo-go/choreo/examples/order/internal/database"
+	"github.com/choreo-go/choreo/examples/order/internal/input"
+	"github.com/choreo-go/choreo/examples/order/sample"
+	"github.com/choreo-go/choreo/topics"
+)
+
+// shop is one run of the example: the log, the databases and the services of this
+// process.
+type shop struct {
+	o      *options
+	stderr io.Writer
+	logger *zap.Logger
+	dir    string // of databases and the embedded broker's log
+	log    topics.Log
+	names  topics.Names
+
+	namespace string // of the topics
+	services  []*service
+	rejected  atomic.Int64
+	closers   []func() error // called last first
+}
+
+// runShop runs the services that the options name, until ctx ends or, where orders is
+// among them, until all orders are done. It returns the report of the orders, or nil
+// where the process had no part in them.
+func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err error) {
+	s := &shop{o: o, stderr: stderr, logger: newLogger(stderr, o.service != "")}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for _, svc := range s.services {
+		running.Go(func() {
+			if err := svc.participant.Run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	if !slices.ContainsFunc(s.services, func(svc *service) bool { return svc.name == contract.Orders }) {
+		<-ctx.Done()
+		running.Wait()
+		return nil, failure(ctx)
+	}
+	watch := newWatcher()
+	running.Go(func() {
+		if err := watch.run(ctx, s.log, s.names); err != nil {
+			cancel(err)
+		}
+	})
+	began := time.Now()
+	err = s.process(ctx, watch)
+	took := time.Since(began)
+	cancel(err)
+	running.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return s.settle(context.WithoutCancel(ctx), watch, took)
+}
+
+// failure returns why a context ended, or nil where somebody asked for it.
+func failure(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// process starts the orders and waits until every saga is at rest.
+func (s *shop) process(ctx context.Context, watch *watcher) error {
+	if isTerminal(s.stderr) {
+		progress, stop := context.WithCancel(ctx)
+		var shown sync.WaitGroup
+		shown.Go(func() { showProgress(progress, s.stderr, watch.counts) })
+		defer func() { stop(); shown.Wait() }()
+	}
+	orders := s.service(contract.Orders)
+	earlier, err := orders.db.Sagas(ctx, contract.Order.Name())
+	if err != nil {
+		return err
+	}
+	for _, id := range earlier {
+		watch.expect(id)
+	}
+	file, err := s.input("--orders", s.o.orders, sample.Orders)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	f := &feeder{orders: orders.participant, store: orders.db.Store, started: watch.expect, reject: s.reject}
+	if err := f.feed(ctx, file); err != nil {
+		return s.interrupted(ctx, watch, err)
+	}
+	watch.allFed()
+	select {
+	case <-watch.done:
+		return nil
+	case <-ctx.Done():
+		return s.interrupted(ctx, watch, context.Cause(ctx))
+	}
+}
+
+// interrupted tells a stop that was asked for from an error.
+func (s *shop) interrupted(ctx context.Context, watch *watcher, err error) error {
+	if !errors.Is(err, context.Canceled) || failure(ctx) != nil {
+		return err
+	}
+	sagas, resting := watch.counts()
+	next := "the data were temporary: use --data to be able to resume"
+	if s.o.data != "" || (s.o.postgres != "" && s.o.brokers != nil) {
+		next = "run the same command again to go on"
+	}
+	return fmt.Errorf("stopped with %d of %d orders at rest; %s", resting, sagas, next)
+}
+
+func (s *shop) reject(e *input.LineError) {
+	s.rejected.Add(1)
+	name := s.o.orders
+	if name == "" {
+		name = "sample orders"
+	}
+	_, _ = fmt.Fprintf(s.stderr, "order: %s: %v\n", name, e)
+}
+
+// shownFindings bounds how much of a broken book is shown.
+const shownFindings = 20
+
+// settle audits the books and makes the report.
+func (s *shop) settle(ctx context.Context, watch *watcher, took time.Duration) (*report, error) {
+	books, err := s.books(ctx)
+	if err != nil {
+		return nil, err
+	}
+	findings, err := books.Check(ctx, watch.sagas)
+	if err != nil {
+		return nil, err
+	}
+	for _, finding := range findings[:min(len(findings), shownFindings)] {
+		_, _ = fmt.Fprintf(s.stderr, "order: books: %s\n", finding)
+	}
+	if more := len(findings) - shownFindings; more > 0 {
+		_, _ = fmt.Fprintf(s.stderr, "order: books: and %d more\n", more)
+	}
+	where := "an embedded broker and "
+	if s.o.brokers != nil {
+		where = "Kafka and "
+	}
+	if s.o.postgres != "" {
+		where += "PostgreSQL"
+	} else {
+		where += "SQLite"
+	}
+	return newReport(watch.tally(), int(s.rejected.Load()), took, len(findings) == 0, where), nil
+}
+
+// books opens what is not open yet of the four databases: in a process that runs
+// orders alone, those of its neighbours.
+func (s *shop) books(ctx context.Context) (*audit.Books, error) {
+	all := make(map[string]*database.Database)
+	for _, name := range contract.Order.Services() {
+		if svc := s.service(name); svc != nil {
+			all[name] = svc.db
+			continue
+		}
+		db, err := s.openDatabase(ctx, name, database.MustExist)
+		if err != nil {
+			return nil, fmt.Errorf("the books cannot be audited without those of %s: "+
+				"give all services the same --data or --postgres: %w", name, err)
+		}
+		all[name] = db
+	}
+	return &audit.Books{
+		Orders: all[contract.Orders].SQL, Inventory: all[contract.Inventory].SQL,
+		Payments: all[contract.Payments].SQL, Shipping: all[contract.Shipping].SQL,
+	}, nil
+}
+
+func (s *shop) service(name string) *service {
+	i := slices.IndexFunc(s.services, func(svc *service) bool { return svc.name == name })
+	if i < 0 {
+		return nil
+	}
+	return s.services[i]
+}
+
+// input opens a file, or the sample where none is named.
+func (s *shop) input(flag, name string, sample []byte) (io.ReadCloser, error) {
+	if name == "" {
+		return io.NopCloser(bytes.NewReader(sample)), nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return file, nil
+}
+
+func (s *shop) closeLater(what string, closer func() error) {
+	s.closers = append(s.closers, func() error {
+		if err := closer(); err != nil {
+			return fmt.Errorf("closing %s: %w", what, err)
+		}
+		return nil
+	})
+}
+
+func (s *shop) close() error {
+	var errs []error
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
+	}
+	return errors.Join(errs...)
+}
