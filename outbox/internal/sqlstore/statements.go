@@ -1,0 +1,80 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"sync/atomic"
+)
+
+// Statements runs statements, prepared ones where they have been prepared. It is safe
+// for concurrent use.
+type Statements struct {
+	db       *sql.DB
+	mu       sync.Mutex
+	prepared atomic.Pointer[map[string]*sql.Stmt]
+}
+
+// NewStatements returns the statements of a database.
+func NewStatements(db *sql.DB) *Statements { return &Statements{db: db} }
+
+// Prepare prepares these queries, once. It takes a connection of its own, so it must
+// not be called by someone who holds one: with all connections so held it would wait
+// for ever. The statements live as long as the database.
+func (s *Statements) Prepare(ctx context.Context, queries func() []string) error {
+	if s.prepared.Load() != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared.Load() != nil {
+		return nil
+	}
+	prepared := make(map[string]*sql.Stmt)
+	for _, query := range queries() {
+		stmt, err := s.db.PrepareContext(ctx, query)
+		if err != nil {
+			for _, p := range prepared {
+				_ = p.Close() // err says what is wrong
+			}
+			return err
+		}
+		prepared[query] = stmt
+	}
+	s.prepared.Store(&prepared)
+	return nil
+}
+
+// stmt returns the prepared statement of a query, or nil.
+func (s *Statements) stmt(ctx context.Context, tx *sql.Tx, query string) *sql.Stmt {
+	prepared := s.prepared.Load()
+	if prepared == nil || (*prepared)[query] == nil {
+		return nil
+	}
+	if tx == nil {
+		return (*prepared)[query]
+	}
+	return tx.StmtContext(ctx, (*prepared)[query])
+}
+
+// Exec runs a statement in a transaction.
+func (s *Statements) Exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+	var err error
+	if stmt := s.stmt(ctx, tx, query); stmt != nil {
+		_, err = stmt.ExecContext(ctx, args...)
+	} else {
+		_, err = tx.ExecContext(ctx, query, args...)
+	}
+	return err
+}
+
+// Query runs a query in a transaction, or outside of any if tx is nil.
+func (s *Statements) Query(ctx context.Context, tx *sql.Tx, query string, args ...any) (*sql.Rows, error) {
+	if stmt := s.stmt(ctx, tx, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	if tx == nil {
+		return s.db.QueryContext(ctx, query, args...)
+	}
+	return tx.QueryContext(ctx, query, args...)
+}

@@ -1,0 +1,274 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+// Core opens units of work.
+type Core struct {
+	Statements *Statements
+	Committed  table.Signal
+	// Lock locks the sagas until the end of the transaction. What it waited for is
+	// visible to the statements after it.
+	Lock func(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) error
+	// Unknown reports whether a failed commit may have happened all the same.
+	Unknown func(err error) bool
+
+	loadOne string
+	// The texts for 1, 2, 4, … rows or sagas.
+	load, steps, sagas, entries [powers]string
+}
+
+// rowsMax bounds the rows of one statement. Its texts are made for powers of two, so
+// that there are few to prepare.
+const (
+	powers  = 7
+	rowsMax = 1 << (powers - 1)
+)
+
+// New returns a core over tables. Its exported fields are for the caller to set.
+func New(tables table.Tables) *Core {
+	c := &Core{Committed: table.NewSignal(), loadOne: tables.LoadOne()}
+	for p := range powers {
+		n := 1 << p
+		c.load[p], c.steps[p] = tables.Load(n), tables.UpsertSteps(n)
+		c.sagas[p], c.entries[p] = tables.UpsertSagas(n), tables.InsertEntries(n)
+	}
+	return c
+}
+
+// Queries returns the texts of all statements that units run, for [Statements.Prepare].
+func (c *Core) Queries() []string {
+	return slices.Concat([]string{c.loadOne}, c.load[:], c.steps[:], c.sagas[:], c.entries[:])
+}
+
+// Begin begins a transaction through begin and opens a unit in it. ctx bounds the
+// beginning alone. end is called when the transaction is over.
+func (c *Core) Begin(ctx context.Context, begin func(context.Context) (*sql.Tx, error), end func(), sagas []outbox.SagaID) (outbox.Unit[*sql.Tx], error) {
+	sagas, err := table.Sagas(sagas)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	// database/sql rolls a transaction back when the context ends that it began with.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	tx, err := begin(life)
+	if err != nil {
+		stop()
+		cancel()
+		end()
+		return nil, orCause(ctx, err)
+	}
+	u := &unit{core: c, tx: tx, own: true, cancel: cancel, end: end}
+	err = u.load(life, sagas)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, orCause(ctx, errors.Join(err, u.Rollback(ctx)))
+	}
+	return u, nil
+}
+
+// orCause adds why ctx ended to an error that came of it.
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// Join opens a unit in the caller's transaction.
+func (c *Core) Join(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) (outbox.Unit[*sql.Tx], error) {
+	sagas, err := table.Sagas(sagas)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{core: c, tx: tx}
+	if err := u.load(ctx, sagas); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// unit is a unit of work.
+type unit struct {
+	core   *Core
+	tx     *sql.Tx
+	rows   table.Loaded
+	own    bool // the transaction ends with the unit
+	ended  bool
+	cancel context.CancelFunc
+	end    func()
+}
+
+func (u *unit) load(ctx context.Context, sagas []outbox.SagaID) error {
+	u.rows = table.Load(sagas)
+	if err := u.core.Lock(ctx, u.tx, sagas); err != nil {
+		return fmt.Errorf("lock the sagas: %w", err)
+	}
+	for len(sagas) > 0 {
+		n := min(len(sagas), rowsMax)
+		if err := u.loadSome(ctx, sagas[:n]); err != nil {
+			return fmt.Errorf("load the rows of the sagas: %w", err)
+		}
+		sagas = sagas[n:]
+	}
+	return nil
+}
+
+func (u *unit) loadSome(ctx context.Context, sagas []outbox.SagaID) error {
+	var (
+		query  string
+		values []any
+	)
+	if len(sagas) == 1 {
+		query, values = u.core.loadOne, []any{sagas[0].ID, sagas[0].Saga}
+	} else {
+		// As many parameters as the next power of two: the last id fills them up.
+		power := bits.Len(uint(len(sagas) - 1))
+		values = make([]any, 1<<power)
+		for i := range values {
+			values[i] = sagas[min(i, len(sagas)-1)].ID
+		}
+		query = u.core.load[power]
+	}
+	rows, err := u.core.Statements.Query(ctx, u.tx, query, values...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	for rows.Next() {
+		if err := u.rows.Add(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Tx returns the transaction.
+func (u *unit) Tx() *sql.Tx { return u.tx }
+
+// Rows returns the rows of a saga as they were at Begin.
+func (u *unit) Rows(saga outbox.SagaID) outbox.Rows { return u.rows[saga] }
+
+// errEnded is what a unit answers that has ended.
+var errEnded = errors.New("the unit of work has ended")
+
+// Commit writes the changes, and commits if the transaction is the unit's own.
+func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
+	if u.ended {
+		return fmt.Errorf("commit: %w", errEnded)
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = u.rows.Check(&changes)
+	}
+	if err == nil {
+		err = u.write(ctx, &changes)
+	}
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil {
+		err = fmt.Errorf("a handler ended the transaction, which belongs to the unit of work: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", errors.Join(err, u.Rollback(ctx)))
+	}
+	if u.own {
+		if err := u.commit(ctx); err != nil {
+			return err
+		}
+	}
+	u.ended = true
+	if len(changes.Entries) > 0 {
+		u.core.Committed.Give()
+	}
+	return nil
+}
+
+func (u *unit) commit(ctx context.Context) error {
+	u.ended = true
+	stop := context.AfterFunc(ctx, u.cancel)
+	err := u.tx.Commit()
+	stop()
+	u.over()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil:
+		return fmt.Errorf("commit: a handler ended the transaction, which belongs to the unit of work: %w", err)
+	case u.core.Unknown(err):
+		return fmt.Errorf("commit: %w: %w", outbox.ErrUnknownOutcome, orCause(ctx, err))
+	}
+	return fmt.Errorf("commit: %w", orCause(ctx, err))
+}
+
+// over gives back what the transaction held. The order matters to the next in line.
+func (u *unit) over() {
+	u.cancel()
+	u.end()
+}
+
+// Rollback undoes the unit's own transaction.
+func (u *unit) Rollback(context.Context) error {
+	if u.ended {
+		return nil
+	}
+	u.ended = true
+	if !u.own {
+		return nil
+	}
+	err := u.tx.Rollback()
+	u.over()
+	if err != nil && !errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+// write writes all changes. Rows that a later one replaces are left out, since a
+// statement can write a row but once.
+func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
+	type stepKey struct {
+		saga outbox.SagaID
+		step string
+	}
+	c := u.core
+	steps := table.Last(changes.Steps, func(r *outbox.StepRow) stepKey { return stepKey{r.SagaID, r.Step} })
+	if err := inParts(ctx, u, &c.steps, table.StepValues, steps); err != nil {
+		return fmt.Errorf("write steps: %w", err)
+	}
+	sagas := table.Last(changes.Sagas, func(r *outbox.SagaRow) outbox.SagaID { return r.SagaID })
+	if err := inParts(ctx, u, &c.sagas, table.SagaValues, sagas); err != nil {
+		return fmt.Errorf("write sagas: %w", err)
+	}
+	if err := inParts(ctx, u, &c.entries, table.EntryValues, changes.Entries); err != nil {
+		return fmt.Errorf("write the outbox: %w", err)
+	}
+	return nil
+}
+
+// inParts writes rows by as few statements as the powers of two allow.
+func inParts[R any](ctx context.Context, u *unit, queries *[powers]string, values func([]any, *R) []any, rows []R) error {
+	for len(rows) > 0 {
+		power := min(bits.Len(uint(len(rows)))-1, powers-1)
+		n := 1 << power
+		var args []any
+		for i := range rows[:n] {
+			args = values(args, &rows[i])
+		}
+		if err := u.core.Statements.Exec(ctx, u.tx, queries[power], args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package table
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/frame"
+)
+
+// StepValues appends the values of a row of choreo_step.
+func StepValues(values []any, r *outbox.StepRow) []any {
+	return rowValues(append(values, r.SagaID.ID, r.SagaID.Saga, r.Step), r.Step, r.Version, &r.Row)
+}
+
+// SagaValues appends the values of a row of choreo_saga.
+func SagaValues(values []any, r *outbox.SagaRow) []any {
+	return rowValues(append(values, r.SagaID.ID, r.SagaID.Saga), choreo.SagaRow, r.Version, &r.Row)
+}
+
+func rowValues(values []any, step string, version int, r *choreo.Row) []any {
+	values = append(values, version, string(r.State), r.Attempt, r.Home,
+		r.Announced, r.Kept, r.Bypassed, r.Stuck, names(r.Noted), names(r.Settled), orNull(frame.Outputs(r.Inputs)))
+	values = append(values, outputStep(step, &r.Output), text(r.Output.ContentType), orNull(r.Output.Data))
+	if f := r.Failure; f != nil {
+		return append(values, text(string(f.Class)), text(f.Code), text(f.Message))
+	}
+	return append(values, nil, nil, nil)
+}
+
+// outputStep is whose the output of a row is: NULL where there is none, and where that is
+// the row's own step, as with all outputs that the rules make.
+func outputStep(step string, o *choreo.Output) any {
+	owner := ""
+	if o.ContentType != "" || o.Data != nil {
+		owner = step
+	}
+	if o.Step == owner {
+		return nil
+	}
+	return text(o.Step)
+}
+
+// EntryValues appends the values of a row of choreo_outbox.
+func EntryValues(values []any, e *outbox.Entry) []any {
+	key, binary := KeyText(e.Record.Key)
+	return append(values, e.ID, e.Record.Topic, key, e.Type, orNull(e.Record.Value),
+		e.Record.Partition, orNull(binary), orNull(frame.Headers(e.Record.Headers)))
+}
+
+// KeyText returns a key as the text that stands in aggregateid, and the key itself
+// where that text does not say it all: bytes that are no text, or an empty key, which
+// differs from none.
+func KeyText(key []byte) (string, []byte) {
+	switch {
+	case key == nil:
+		return "", nil
+	case len(key) == 0:
+		return "", key
+	case !isText(string(key)):
+		return "0x" + hex.EncodeToString(key), key
+	}
+	return string(key), nil
+}
+
+// KeyTexts is KeyText for the keys that a claim leaves out. It never returns nil.
+func KeyTexts(keys []string) []string {
+	texts := make([]string, len(keys))
+	for i, k := range keys {
+		texts[i], _ = KeyText([]byte(k))
+	}
+	return texts
+}
+
+// orNull keeps a nil slice from becoming an empty, typed value.
+func orNull(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
+}
+
+// names writes a list of steps as a JSON array, which also people can read. The
+// empty name, which stands for the start of the saga, is one of the list.
+func names(list []string) any {
+	if len(list) == 0 {
+		return nil
+	}
+	data, _ := json.Marshal(list) // a []string always has a JSON form
+	return string(data)
+}
+
+// isText reports whether PostgreSQL takes s as text.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// text makes s fit for a text column. What comes from a handler's error may hold any
+// bytes, and must not keep the step from being written.
+func text(s string) string {
+	if isText(s) {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// Scanner is a row of a result: *sql.Rows and pgx.Rows are.
+type Scanner interface{ Scan(into ...any) error }
+
+// Loaded are the rows of the sagas of a unit of work.
+type Loaded map[outbox.SagaID]outbox.Rows
+
+// Load returns an empty set for these sagas.
+func Load(sagas []outbox.SagaID) Loaded {
+	l := make(Loaded, len(sagas))
+	for _, id := range sagas {
+		l[id] = outbox.Rows{}
+	}
+	return l
+}
+
+// Add adds one row that the statements of [Tables.Load] returned; a row of a saga
+// that is not in the set is left out.
+func (l Loaded) Add(s Scanner) error {
+	var (
+		id                             outbox.SagaID
+		step, state                    string
+		version                        int
+		row                            choreo.Row
+		noted, settled, outStep        *string
+		failClass, failCode, failWords *string
+		inputs                         []byte
+		output                         Bytes
+	)
+	err := s.Scan(&id.ID, &id.Saga, &step, &version, &state, &row.Attempt, &row.Home,
+		&row.Announced, &row.Kept, &row.Bypassed, &row.Stuck, &noted, &settled,
+		&inputs, &outStep, &row.Output.ContentType, &output, &failClass, &failCode, &failWords)
+	if err != nil {
+		return fmt.Errorf("scan a row: %w", err)
+	}
+	rows, asked := l[id]
+	if !asked {
+		return nil
+	}
+	row.State = choreo.RowState(state)
+	if row.Noted, err = parseNames(noted); err != nil {
+		return fmt.Errorf("saga %s %q, step %q: noted: %w", id.Saga, id.ID, step, err)
+	}
+	if row.Settled, err = parseNames(settled); err != nil {
+		return fmt.Errorf("saga %s %q, step %q: settled: %w", id.Saga, id.ID, step, err)
+	}
+	if row.Inputs, err = frame.DecodeOutputs(inputs); err != nil {
+		return fmt.Errorf("saga %s %q, step %q: inputs: %w", id.Saga, id.ID, step, err)
+	}
+	row.Output.Data = output
+	switch {
+	case outStep != nil:
+		row.Output.Step = *outStep
+	case output != nil || row.Output.ContentType != "":
+		row.Output.Step = step
+	}
+	if failClass != nil {
+		row.Failure = &choreo.Failure{Class: choreo.Class(*failClass), Code: deref(failCode), Message: deref(failWords)}
+	}
+	if step == choreo.SagaRow {
+		rows.Saga = &outbox.SagaRow{SagaID: id, Version: version, Row: row}
+	} else {
+		if rows.Steps == nil {
+			rows.Steps = make(map[string]choreo.Row)
+		}
+		rows.Steps[step] = row
+	}
+	l[id] = rows
+	return nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func parseNames(s *string) ([]string, error) {
+	if s == nil {
+		return nil, nil
+	}
+	var list []string
+	if err := json.Unmarshal([]byte(*s), &list); err != nil {
+		return nil, fmt.Errorf("not a JSON array of strings: %w", err)
+	}
+	return list, nil
+}
+
+// ScanEntry reads one row that a statement of [Tables.SelectEntries] returned.
+func ScanEntry(s Scanner) (outbox.Entry, error) {
+	var (
+		e               outbox.Entry
+		key             string
+		payload, binary Bytes
+		headers         []byte
+		created         Time
+	)
+	r := &e.Record
+	if err := s.Scan(&e.Seq, &e.ID, &r.Topic, &key, &e.Type, &payload, &r.Partition, &binary, &headers, &created); err != nil {
+		return e, fmt.Errorf("scan an outbox row: %w", err)
+	}
+	e.CreatedAt = created.Time
+	r.Value = payload
+	switch {
+	case binary != nil:
+		r.Key = binary
+	case key != "":
+		r.Key = []byte(key)
+	}
+	var err error
+	if r.Headers, err = frame.DecodeHeaders(headers); err != nil {
+		return e, fmt.Errorf("outbox row %d: headers: %w", e.Seq, err)
+	}
+	return e, nil
+}
+
+// Bytes is a column of bytes. Unlike with []byte, an empty value and NULL differ also
+// where the driver hands out an empty value as a nil slice.
+type Bytes []byte
+
+// Scan implements sql.Scanner.
+func (b *Bytes) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*b = nil
+	case []byte:
+		*b = append(Bytes{}, src...)
+	default:
+		return fmt.Errorf("cannot read bytes from a %T", src)
+	}
+	return nil
+}
+
+// ScanBytes is pgx's shorter way to Scan.
+func (b *Bytes) ScanBytes(src []byte) error {
+	*b = nil
+	if src != nil {
+		*b = append(Bytes{}, src...)
+	}
+	return nil
+}
+
+// Time is a column of a time: a timestamp, or text as SQLite has it.
+type Time struct{ time.Time }
+
+// Scan implements sql.Scanner.
+func (t *Time) Scan(src any) error {
+	switch src := src.(type) {
+	case time.Time:
+		t.Time = src
+		return nil
+	case string:
+		var err error
+		t.Time, err = time.Parse(time.RFC3339Nano, src)
+		return err
+	default:
+		return fmt.Errorf("cannot read a time from a %T", src)
+	}
+}
+
+// BacklogMax is how far a store counts its entries.
+const BacklogMax = 100_000
+
+// claimBytes bounds the payloads of one claim, so that a backlog of large records
+// does not fill the memory.
+const claimBytes = 16 << 20
+
+// Result is a result set: *sql.Rows and pgx.Rows are.
+type Result interface {
+	Scanner
+	Next() bool
+	Err() error
+}
+
+// ReadEntries reads the entries of a claim: all rows, or as many of the first ones as
+// hold 16 MiB of payload, and then reports that there may be more. It does not close
+// the result.
+func ReadEntries(rows Result) (list []outbox.Entry, more bool, err error) {
+	for size := 0; rows.Next(); {
+		e, err := ScanEntry(rows)
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, e)
+		if size += len(e.Record.Value); size >= claimBytes {
+			return list, true, nil
+		}
+	}
+	return list, false, rows.Err()
+}

@@ -1,0 +1,67 @@
+package sqlite
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate makes the tables, or brings them to this build's version. Several processes may
+// call it at once: the write lock lets one do the work. It refuses a database that a
+// newer build has migrated.
+func (s *Store) Migrate(ctx context.Context) error {
+	list, err := table.Migrations(migrations, "migrations")
+	if err == nil {
+		err = s.migrate(ctx, list)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) migrate(ctx context.Context, list []table.Migration) error {
+	if s.db.Stats().MaxOpenConnections == 1 {
+		return errors.New("the database is limited to one connection: a unit of work and a reader need two, see SetMaxOpenConns")
+	}
+	if err := s.writers.enter(ctx); err != nil {
+		return err
+	}
+	defer s.writers.leave()
+	tx, err := s.beginTx(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after the commit it does nothing
+	_, err = tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS choreo_migration (
+		version    INTEGER PRIMARY KEY,
+		name       TEXT NOT NULL,
+		applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+	) STRICT`)
+	if err != nil {
+		return err
+	}
+	var version int
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM choreo_migration").Scan(&version); err != nil {
+		return err
+	}
+	pending, err := table.Pending(list, version)
+	if err != nil {
+		return err
+	}
+	for _, m := range pending {
+		if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
+			return fmt.Errorf("version %d (%s): %w", m.Version, m.Name, err)
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO choreo_migration (version, name) VALUES ($1, $2)", m.Version, m.Name); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
