@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Action is what a [Change] does to a topic.
@@ -111,8 +112,7 @@ func apply(ctx context.Context, admin Admin, c *Change) error {
 	case ActionCreate:
 		err := admin.CreateTopic(ctx, c.Spec)
 		if errors.Is(err, ErrTopicExists) {
-			// Another process was first, perhaps with another spec: look again.
-			return applyToExisting(ctx, admin, c.Spec)
+			return applyToExisting(ctx, admin, c.Spec) // another process was first, perhaps with another spec
 		}
 		return err
 	case ActionAddPartitions:
@@ -120,12 +120,10 @@ func apply(ctx context.Context, admin Admin, c *Change) error {
 		if err == nil {
 			return nil
 		}
-		// Kafka refuses a count that the topic already has: another process was first.
-		states, lookErr := admin.DescribeTopics(ctx, c.Topic)
-		if lookErr == nil && states[c.Topic].Partitions >= c.Spec.Partitions {
-			return nil
+		// Kafka refuses a count that the topic already has: another process may have been first.
+		if _, lookErr := lookAgain(ctx, admin, c.Topic, c.Spec.Partitions); lookErr != nil {
+			return err
 		}
-		return err
 	case ActionSetConfig:
 		settings := make(map[string]string, len(c.Settings))
 		for _, s := range c.Settings {
@@ -138,19 +136,40 @@ func apply(ctx context.Context, admin Admin, c *Change) error {
 }
 
 func applyToExisting(ctx context.Context, admin Admin, spec TopicSpec) error {
-	states, err := admin.DescribeTopics(ctx, spec.Name)
+	state, err := lookAgain(ctx, admin, spec.Name, 1)
 	if err != nil {
 		return err
-	}
-	state, exists := states[spec.Name]
-	if !exists {
-		return fmt.Errorf("%w, but cannot be described yet: apply again", ErrTopicExists)
 	}
 	var errs []error
 	for _, c := range diff(spec, state, true) {
 		errs = append(errs, apply(ctx, admin, &c))
 	}
 	return errors.Join(errs...)
+}
+
+// What one broker of a cluster knows, another may learn a moment later.
+const (
+	lookEvery = 100 * time.Millisecond
+	lookTimes = 20
+)
+
+// lookAgain describes a topic until it has at least so many partitions.
+func lookAgain(ctx context.Context, admin Admin, name string, partitions int) (TopicState, error) {
+	for range lookTimes {
+		states, err := admin.DescribeTopics(ctx, name)
+		if err != nil {
+			return TopicState{}, err
+		}
+		if state := states[name]; state.Partitions >= partitions {
+			return state, nil
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			return TopicState{}, context.Cause(ctx)
+		}
+	}
+	return TopicState{}, errors.New("it was changed by another process, and the change does not show yet: apply again")
 }
 
 // DriftError says how the topics of a cluster differ from what they should be.
@@ -195,7 +214,7 @@ func (p *Plan) String() string {
 	}
 	fmt.Fprintf(&b, "%d of %d topics differ", differing, len(p.specs))
 	if changes := len(p.Changes) - byHand; changes > 0 {
-		fmt.Fprintf(&b, "; 'topics apply' makes %d change(s)", changes)
+		fmt.Fprintf(&b, "; 'topics apply' makes %s", count(changes, "change"))
 	}
 	if byHand > 0 {
 		fmt.Fprintf(&b, "; %d to mend by hand", byHand)
@@ -207,11 +226,11 @@ func (p *Plan) String() string {
 func (c *Change) write(b *strings.Builder) {
 	switch c.Action {
 	case ActionCreate:
-		replicas := "the broker's default of replicas"
+		replicas := "replicas as the broker has it"
 		if c.Spec.ReplicationFactor > 0 {
-			replicas = fmt.Sprintf("%d replica(s)", c.Spec.ReplicationFactor)
+			replicas = count(c.Spec.ReplicationFactor, "replica")
 		}
-		fmt.Fprintf(b, "  + create with %d partition(s) and %s\n", c.Spec.Partitions, replicas)
+		fmt.Fprintf(b, "  + create with %s, %s\n", count(c.Spec.Partitions, "partition"), replicas)
 		for _, name := range slices.Sorted(maps.Keys(c.Spec.Settings)) {
 			fmt.Fprintf(b, "      %s = %s\n", name, c.Spec.Settings[name])
 		}
@@ -222,7 +241,7 @@ func (c *Change) write(b *strings.Builder) {
 			fmt.Fprintf(b, "  ~ set %s: %s -> %s\n", s.Name, orUnset(s.From), s.To)
 		}
 	case ActionByHand:
-		fmt.Fprintf(b, "  ! has %d partitions, %d are wanted: a topic cannot be shrunk.\n", c.Partitions, c.Spec.Partitions)
+		fmt.Fprintf(b, "  ! has %d partitions, %d wanted: a topic cannot be shrunk.\n", c.Partitions, c.Spec.Partitions)
 		if c.Spec.Partitions == 1 {
 			b.WriteString("    The order of its records counts: move them to a new topic with one\n" +
 				"    partition, under this name.\n")
@@ -237,4 +256,12 @@ func orUnset(s string) string {
 		return "(unset)"
 	}
 	return s
+}
+
+// count returns "1 thing" or "2 things".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
