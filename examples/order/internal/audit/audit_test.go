@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/examples/order/contract"
@@ -14,26 +13,16 @@ import (
 	"github.com/choreo-go/choreo/examples/order/internal/inventory"
 	"github.com/choreo-go/choreo/examples/order/internal/orders"
 	"github.com/choreo-go/choreo/examples/order/internal/payments"
+	"github.com/choreo-go/choreo/examples/order/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/internal/shipping"
 )
-
-func open(t *testing.T, schema string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", ":memory:")
-	require.NoError(t, err)
-	db.SetMaxOpenConns(1) // each connection would have a database of its own
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	_, err = db.ExecContext(t.Context(), schema)
-	require.NoError(t, err)
-	return db
-}
 
 // books holds four orders: one confirmed, and one refused by each service.
 func books(t *testing.T) (*audit.Books, map[string]*choreo.Instance) {
 	t.Helper()
 	b := &audit.Books{
-		Orders: open(t, orders.Schema), Inventory: open(t, inventory.Schema),
-		Payments: open(t, payments.Schema), Shipping: open(t, shipping.Schema),
+		Orders: servicetest.Open(t, orders.Schema), Inventory: servicetest.Open(t, inventory.Schema),
+		Payments: servicetest.Open(t, payments.Schema), Shipping: servicetest.Open(t, shipping.Schema),
 	}
 	run := func(db *sql.DB, statements string) {
 		_, err := db.ExecContext(t.Context(), statements)
