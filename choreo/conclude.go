@@ -15,10 +15,12 @@ func Resume(d *Definition, step string, row Row) Decision {
 	case RowRetrying, RowPending:
 		return Decision{Row: row, Run: RunExecute}
 	case RowUndoing:
-		return settle(d, step, row, nil)
+		if len(row.Settled) == len(d.undoWaits(step)) {
+			return undo(d, step, row)
+		}
 	default:
-		return Decision{Row: row}
 	}
+	return Decision{Row: row}
 }
 
 // Conclude is the second half of R1 and R7: what follows from the result of the

@@ -92,23 +92,33 @@ func (in *Instance) Apply(ev *Event) bool {
 	case Started:
 		changed = in.start(ev)
 	case AbortRequested:
-		if in.Status == StatusRunning || (in.Status == StatusStuck && !in.turned) {
-			in.requested, changed = true, !in.requested
+		open := in.Status == "" || in.Status == StatusRunning // it may stand before Started
+		if open && !in.requested && !in.turned && !in.committed() {
+			in.requested, changed = true, true
 		}
 	case AbortRejected:
 		in.requested, changed = false, in.requested
 	case Aborted:
 		changed = in.turn(ev)
 	default:
-		if i, ok := in.def.index[ev.Step]; ok && in.StartedAt != (time.Time{}) {
+		if i, ok := in.def.index[ev.Step]; ok && in.Status != "" {
 			changed = in.applyStep(i, ev)
 		}
 	}
 	if changed {
 		in.UpdatedAt = ev.Time
+	}
+	if changed && in.Status != "" {
 		in.judge(ev)
 	}
 	return changed
+}
+
+// committed reports whether the pivot has completed: no abort can take effect any
+// more, also where its request stands before the pivot's completion in the log.
+func (in *Instance) committed() bool {
+	p := in.def.graph.pivot
+	return p >= 0 && in.Steps[p].Status == StepDone
 }
 
 func (in *Instance) start(ev *Event) bool {
@@ -161,6 +171,9 @@ func (in *Instance) completeStep(i int, ev *Event) {
 	if in.turned && !in.kept {
 		step.Status = StepUndoing
 	}
+	if in.committed() {
+		in.requested = false
+	}
 	for _, k := range in.def.graph.dependents[i] {
 		next := &in.Steps[k]
 		if next.Status == StepIdle {
@@ -172,10 +185,12 @@ func (in *Instance) completeStep(i int, ev *Event) {
 	}
 }
 
-// turn notes the first abort or failure of the log; later ones decide nothing.
+// turn notes the first abort or failure of the log; later ones decide nothing. An
+// abort may stand before Started: the pivot's owner can read a request, and answer
+// it, while Started is still in the initiator's outbox.
 func (in *Instance) turn(ev *Event) bool {
 	in.requested = false
-	if in.turned || in.Status == "" {
+	if in.turned {
 		return false
 	}
 	in.turned, in.kept = true, ev.Keep

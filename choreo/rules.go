@@ -24,7 +24,7 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 		}
 	case StepSkipped, StepCompensated, CompensationFailed:
 		if row.State == RowUndoing {
-			return settle(d, step, row, settledBy(d, ev)) // R6
+			return settleMore(d, step, row, ev) // R6
 		}
 	case AbortRequested:
 		if d.Pivot() == step {
@@ -48,6 +48,9 @@ func (d *Definition) triggers(step string, ev *Event) bool {
 func trigger(d *Definition, step string, row Row, ev *Event) Decision {
 	switch row.State {
 	case RowNone, RowWaiting:
+		if slices.Contains(row.Noted, ev.Step) {
+			break
+		}
 		row = note(d, step, row, ev)
 		if len(row.Noted) == max(len(d.Step(step).After), 1) {
 			return Decision{Row: row, Changed: true, Run: RunExecute}
@@ -66,9 +69,6 @@ func trigger(d *Definition, step string, row Row, ev *Event) Decision {
 
 // note adds a trigger and the outputs that step reads or passes on.
 func note(d *Definition, step string, row Row, ev *Event) Row {
-	if slices.Contains(row.Noted, ev.Step) {
-		return row
-	}
 	row.Noted = append(slices.Clip(row.Noted), ev.Step)
 	row.Inputs = slices.Clip(row.Inputs)
 	if !ev.Bypassed {
@@ -91,7 +91,7 @@ func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
 		row.State = RowSkipped
 		return Decision{Row: row, Changed: true}
 	case RowWaiting, RowRetrying, RowPending: // R4
-		row.State, row.Announced = RowSkipped, true
+		row.State, row.Announced, row.Inputs = RowSkipped, true, nil
 		return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
 	case RowCompleted: // R5
 		if row.Kept || d.Pivot() == step || d.pastPivot(step) {
@@ -102,11 +102,9 @@ func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
 			return Decision{Row: row, Changed: true}
 		}
 		row.State, row.Attempt = RowUndoing, 0
-		decision := settle(d, step, row, settledBy(d, ev))
-		decision.Changed = true
-		return decision
+		return undo(d, step, settle(d, step, row, ev))
 	case RowUndoing: // R6
-		return settle(d, step, row, settledBy(d, ev))
+		return settleMore(d, step, row, ev)
 	default:
 	}
 	return Decision{Row: row}
@@ -129,27 +127,39 @@ func settledBy(d *Definition, ev *Event) []string {
 	return nil
 }
 
-// settle notes settled steps in an undoing row, and is then R7.
-func settle(d *Definition, step string, row Row, settled []string) Decision {
-	before := len(row.Settled)
+// settle notes what an event settles in an undoing row.
+func settle(d *Definition, step string, row Row, ev *Event) Row {
 	row.Settled = slices.Clip(row.Settled)
 	waits := d.undoWaits(step)
-	for _, s := range settled {
+	for _, s := range settledBy(d, ev) {
 		if slices.Contains(waits, s) && !slices.Contains(row.Settled, s) {
 			row.Settled = append(row.Settled, s)
 		}
 	}
-	decision := Decision{Row: row, Changed: len(row.Settled) > before}
-	if len(row.Settled) < len(waits) {
-		return decision
+	return row
+}
+
+// settleMore is R6. An event that settles nothing new must not run Compensate: it may
+// have failed before, and then it is its retry policy that says when it is due again.
+func settleMore(d *Definition, step string, row Row, ev *Event) Decision {
+	settled := settle(d, step, row, ev)
+	if len(settled.Settled) == len(row.Settled) {
+		return Decision{Row: row}
 	}
-	if row.Bypassed || !d.Compensates(step) {
+	return undo(d, step, settled)
+}
+
+// undo is R7.
+func undo(d *Definition, step string, row Row) Decision {
+	decision := Decision{Row: row, Changed: true}
+	switch {
+	case len(row.Settled) < len(d.undoWaits(step)):
+	case row.Bypassed || !d.Compensates(step):
 		decision.Row.State = RowUndone
-		decision.Changed = true
 		decision.Emit = []Emission{{Type: StepCompensated, Step: step}}
-		return decision
+	default:
+		decision.Run = RunCompensate
 	}
-	decision.Run = RunCompensate
 	return decision
 }
 
@@ -161,7 +171,7 @@ func arbitrate(step string, row Row, ev *Event) Decision {
 		row.State = RowSkipped
 		return Decision{Row: row, Changed: true, Emit: []Emission{aborted}}
 	case RowWaiting, RowRetrying, RowPending:
-		row.State, row.Announced = RowSkipped, true
+		row.State, row.Announced, row.Inputs = RowSkipped, true, nil
 		return Decision{Row: row, Changed: true, Emit: []Emission{aborted, {Type: StepSkipped, Step: step}}}
 	default:
 		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
@@ -169,7 +179,8 @@ func arbitrate(step string, row Row, ev *Event) Decision {
 }
 
 // reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
-// started and never by an event.
+// started and never by an event. One that was made without knowing the saga's home
+// partition learns it from Started, so that its deadline asks there.
 func reactSaga(d *Definition, row Row, ev *Event) Decision {
 	arbiter := d.Pivot() == "" && ev.Type == AbortRequested
 	if row.State == RowClosed && arbiter {
@@ -183,6 +194,8 @@ func reactSaga(d *Definition, row Row, ev *Event) Decision {
 	case arbiter:
 		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
 		decision.Emit = []Emission{{Type: Aborted, Failure: ev.Failure}}
+	case ev.Type == Started && row.Home == AnyPartition:
+		decision.Row.Home, decision.Changed = ev.Partition, true
 	case ev.Type == StepFailed || ev.Type == Aborted:
 		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
 	case ev.Type == StepCompleted && d.closes(ev.Step) && !slices.Contains(row.Noted, ev.Step):
@@ -216,6 +229,8 @@ func (d *Definition) closers() int {
 // initiator's saga row. See [Definition.Reacts].
 func (d *Definition) ReactsSaga(t EventType, step string) bool {
 	switch t {
+	case Started:
+		return d.deadline > 0 // only a deadline has to find the home partition by itself
 	case StepFailed, Aborted:
 		return true
 	case StepCompleted:
