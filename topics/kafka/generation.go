@@ -1,0 +1,251 @@
+package kafka
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	segmentio "github.com/segmentio/kafka-go"
+	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/topics"
+	"github.com/choreo-go/choreo/topics/internal/lanes"
+)
+
+// generation is one membership in the group, from its assignment to the rebalance that
+// ends it.
+type generation struct {
+	log     *Log
+	config  *topics.ConsumeConfig
+	group   *segmentio.Generation
+	lanes   *lanes.Lanes
+	health  *health
+	orphans chan []*position
+	failed  chan error
+	grown   chan map[string]int // gets the partition counts when they have changed
+	running sync.WaitGroup      // the assigner, the watch and the loops
+
+	partitions  map[string]int // of the topics
+	uncommitted map[string]map[int]int64
+}
+
+// runGeneration reads the generation's partitions until it ends, ctx ends, or there is
+// an error for which the consumer stops.
+func (c *consumer) runGeneration(ctx context.Context, over <-chan struct{}, group *segmentio.Generation) error {
+	g := &generation{
+		log: c.log, config: &c.config, group: group, health: c.health,
+		orphans: make(chan []*position), failed: make(chan error, 1), grown: make(chan map[string]int, 1),
+		lanes: lanes.New(ctx, lanes.Config{Lanes: c.config.Lanes, BatchMax: c.config.BatchMax,
+			InFlight: c.config.InFlight, Keep: c.config.Keep, Handle: c.handle, Copy: true}),
+		partitions: c.partitions, uncommitted: make(map[string]map[int]int64),
+	}
+	var positions []*position
+	for topic, partitions := range group.Assignments {
+		for _, p := range partitions {
+			positions = append(positions, &position{
+				Partition: lanes.Partition{Topic: topic, Partition: int32(p.ID)}, offset: p.Offset})
+		}
+	}
+	c.log.config.Logger.Debug("partitions assigned", zap.String("group", group.GroupID),
+		zap.Int32("generation", group.ID), zap.Int("partitions", len(positions)))
+	g.health.assigned(len(positions))
+	reading, stop := context.WithCancel(ctx)
+	g.running.Go(func() { g.assign(reading, positions) })
+	g.running.Go(func() { g.watch(reading, c.partitions) })
+	err := g.commitUntil(ctx, over)
+	stop()
+	// Heartbeats have stopped if the generation is over: only so much time is left
+	// before the group counts this member as dead.
+	draining, cancel := context.WithTimeout(context.Background(), c.config.SessionTimeout/3)
+	if g.lanes.Drain(draining) != nil {
+		c.log.config.Logger.Warn("handlers did not end in time: their context is ended, and their records will be read again",
+			zap.String("group", group.GroupID), zap.Duration("waited", c.config.SessionTimeout/3))
+	}
+	cancel()
+	g.commit()
+	g.lanes.Close()
+	g.commit()
+	g.running.Wait()
+	c.partitions = g.partitions
+	g.health.assigned(0)
+	return err
+}
+
+// commitUntil commits now and then, until the generation is over or the consumer stops.
+func (g *generation) commitUntil(ctx context.Context, over <-chan struct{}) error {
+	every := time.NewTicker(g.config.CommitEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			g.commit()
+		case <-over:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case g.partitions = <-g.grown:
+			return nil
+		case err := <-g.lanes.Err():
+			return err
+		case err := <-g.failed:
+			return err
+		}
+	}
+}
+
+// watch looks whether the topics have got other partitions than before the generation
+// was made, which then has to end so that the group spreads them anew. kafka-go's own
+// watch compares with what there is when it starts, and misses what was added between
+// the assignment and that. A change counts when it is seen twice, for brokers learn of
+// it at different times, and it is not this member that asks when the group is spread.
+func (g *generation) watch(ctx context.Context, before map[string]int) {
+	every := time.NewTicker(partitionWatch)
+	defer every.Stop()
+	seen := before
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, g.log.config.RequestTimeout)
+		v, err := g.log.cluster.renew(bounded, time.Now(), g.config.Topics...)
+		cancel()
+		if err != nil {
+			continue
+		}
+		counts := v.counts(g.config.Topics)
+		if len(counts) == len(before) && !maps.Equal(counts, before) && maps.Equal(counts, seen) {
+			g.grown <- counts
+			return
+		}
+		seen = counts
+	}
+}
+
+// commit commits the offsets of what was handled. What fails is tried again with the
+// next commit; the group refuses it once the generation has ended, and then the records
+// are read again.
+func (g *generation) commit() {
+	for p, offset := range g.lanes.Offsets() {
+		if g.uncommitted[p.Topic] == nil {
+			g.uncommitted[p.Topic] = make(map[int]int64)
+		}
+		g.uncommitted[p.Topic][int(p.Partition)] = offset
+	}
+	if len(g.uncommitted) == 0 {
+		return
+	}
+	if err := g.group.CommitOffsets(g.uncommitted); err != nil {
+		g.log.config.Logger.Debug("committing offsets failed", zap.String("group", g.group.GroupID), zap.Error(err))
+		return
+	}
+	clear(g.uncommitted)
+}
+
+// fail stops the consumer.
+func (g *generation) fail(err error) {
+	select {
+	case g.failed <- err:
+	default: // there is one already
+	}
+}
+
+// orphan gives positions that a loop cannot fetch to the assigner.
+func (g *generation) orphan(ctx context.Context, fault error, positions ...*position) {
+	if len(positions) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, p := range positions {
+		g.fault(p, fault, now)
+	}
+	select {
+	case g.orphans <- positions:
+	case <-ctx.Done():
+	}
+}
+
+func (g *generation) fault(p *position, fault error, now time.Time) {
+	p.failures++
+	p.since, p.due = now, now.Add(backoff(p.failures))
+	if p.failures > 1 { // once is how leaders move
+		g.health.fault(p.Partition, fault)
+	}
+}
+
+// assign gives each position to the loop of its partition's leader, at first and
+// whenever a loop gave it up, until ctx ends.
+func (g *generation) assign(ctx context.Context, orphans []*position) {
+	loops := make(map[int32]*fetchLoop)
+	start := time.Now()
+	for _, p := range orphans {
+		p.since, p.due = start, start
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case more := <-g.orphans:
+			orphans = append(orphans, more...)
+		case <-timer.C:
+			orphans = g.place(ctx, loops, orphans)
+		}
+		if len(orphans) > 0 {
+			next := orphans[0].due
+			for _, p := range orphans[1:] {
+				if p.due.Before(next) {
+					next = p.due
+				}
+			}
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// place places the positions that are due and returns those that are left.
+func (g *generation) place(ctx context.Context, loops map[int32]*fetchLoop, orphans []*position) (left []*position) {
+	now := time.Now()
+	var since time.Time
+	for _, p := range orphans {
+		if !p.due.After(now) && p.since.After(since) {
+			since = p.since
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, g.log.config.RequestTimeout)
+	defer cancel()
+	v, err := g.log.cluster.renew(bounded, since, g.config.Topics...)
+	if ctx.Err() != nil {
+		return nil
+	}
+	now = time.Now()
+	for _, p := range orphans {
+		if p.due.After(now) {
+			left = append(left, p)
+			continue
+		}
+		leader, fault := int32(noLeader), err
+		if fault == nil {
+			leader, fault = v.leader(p.Topic, p.Partition.Partition)
+		}
+		if fault != nil {
+			if forGood(fault) {
+				g.fail(fault)
+			}
+			g.fault(p, fault, now)
+			left = append(left, p)
+			continue
+		}
+		loop := loops[leader]
+		if loop == nil {
+			loop = newFetchLoop(g, leader)
+			loops[leader] = loop
+			g.running.Go(func() { loop.run(ctx) })
+		}
+		loop.add(p)
+	}
+	return left
+}
