@@ -24,10 +24,11 @@ usage() {
 	exit 2
 }
 
-# PostgreSQL refuses to run as root: then it runs as the system user postgres.
+# PostgreSQL refuses to run as root: then it runs as the system user postgres, in a
+# folder that this user can be in.
 as_server_user() {
 	if is_root; then
-		setpriv --reuid postgres --regid postgres --init-groups -- "$@"
+		env --chdir=/ setpriv --reuid postgres --regid postgres --init-groups -- "$@"
 	else
 		"$@"
 	fi
