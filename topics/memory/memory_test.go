@@ -336,7 +336,7 @@ func TestACommitComesWithinItsInterval(t *testing.T) {
 		read(t, log, nil)
 		publish(t, log, record("t", "a", "1"))
 		begin := time.Now()
-		require.NoError(t, log.WaitUntil(t.Context(), func() bool { return log.Lag("g") == 0 }))
+		require.NoError(t, log.WaitUntil(t.Context(), func() bool { return log.Committed("g", "t")[0] == 1 }))
 		require.Equal(t, 100*time.Millisecond, time.Since(begin))
 	})
 }

@@ -2,6 +2,7 @@ package topicstest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -55,7 +56,7 @@ func share(r *rig) {
 }
 
 func rebalance(r *rig) {
-	const partitions, keys, perKey = 4, 20, 50
+	const partitions, keys, perStage = 4, 20, 12
 	topic := r.topic(partitions)
 	var order sequence
 	handled := make(map[string]bool)
@@ -74,19 +75,19 @@ func rebalance(r *rig) {
 		r.Helper()
 		var writing sync.WaitGroup
 		writing.Go(func() {
-			for i := range perKey / 4 {
+			for i := range perStage {
 				batch := make([]choreo.Record, keys)
 				for key := range batch {
-					batch[key] = record(topic, fmt.Sprintf("key-%d", key), n*(perKey/4)+i)
+					batch[key] = record(topic, fmt.Sprintf("key-%d", key), n*perStage+i)
 				}
 				if errs := r.log.Publish(r.ctx, batch); errs != nil {
-					r.Errorf("publish: %v", errs)
+					r.Errorf("publish: %v", errors.Join(errs...))
 				}
 			}
 		})
+		defer writing.Wait()
 		change()
-		writing.Wait()
-		r.until("the records of the stage", func() bool { return len(handled) >= (n+1)*(perKey/4)*keys })
+		r.until("the records of the stage", func() bool { return len(handled) >= (n+1)*perStage*keys })
 	}
 	var a, b, c *consumer
 	stage(0, func() { a = r.consume(config, handle) })
