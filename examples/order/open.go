@@ -106,7 +106,7 @@ func (s *shop) openDir() error {
 }
 
 func (s *shop) openService(ctx context.Context, name string) error {
-	db, err := s.openDatabase(ctx, name, database.Create)
+	db, err := s.openDatabase(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -118,15 +118,15 @@ func (s *shop) openService(ctx context.Context, name string) error {
 }
 
 // openDatabase opens the database of a service.
-func (s *shop) openDatabase(ctx context.Context, name string, mode database.Mode) (*database.Database, error) {
+func (s *shop) openDatabase(ctx context.Context, name string) (*database.Database, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.reach)
 	defer cancel()
 	var db *database.Database
 	var err error
 	if s.o.postgres != "" {
-		db, err = database.OpenPostgres(ctx, s.o.postgres, name, mode)
+		db, err = database.OpenPostgres(ctx, s.o.postgres, name)
 	} else {
-		db, err = database.OpenSQLite(filepath.Join(s.dir, name+".db"), mode)
+		db, err = database.OpenSQLite(filepath.Join(s.dir, name+".db"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("database of %s: %w", name, err)

@@ -183,7 +183,10 @@ func (s *shop) books(ctx context.Context) (*audit.Books, error) {
 			all[name] = svc.db
 			continue
 		}
-		db, err := s.openDatabase(ctx, name, database.MustExist)
+		db, err := s.openDatabase(ctx, name)
+		if err == nil {
+			err = db.SQL.QueryRowContext(ctx, `SELECT namespace FROM saga_log`).Scan(new(string))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the books cannot be audited without those of %s: "+
 				"give all services the same --data or --postgres: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -218,18 +219,23 @@ func TestSampleOrders(t *testing.T) {
 	require.Empty(t, left, "temporary data are removed")
 }
 
-// TestKilledAtAnyMoment kills the process again and again, each time once some more
-// orders have come to rest, and then lets it finish.
+// TestKilledAtAnyMoment kills the process again and again, each time once it has done
+// some more steps, the first time while it starts, and then lets it finish.
 func TestKilledAtAnyMoment(t *testing.T) {
 	in := writeInput(t, 200)
 	data := filepath.Join(t.TempDir(), "data")
 	args := append(in.args, "--data", data)
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	for _, rows := range []int64{1, 60, 150, 300, 500} {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for kill := range int64(6) {
+		rows := kill * (20 + random.Int64N(140)) // of the 1,000 or so that there will be
 		command := exec.CommandContext(t.Context(), binary, args...)
 		command.Env = append(os.Environ(), beTheExample+"=1")
 		require.NoError(t, command.Start())
+		require.Eventually(t, func() bool { _, err := os.Stat(data); return err == nil }, 20*time.Second, time.Millisecond)
 		waitForSteps(t, data, rows)
 		require.NoError(t, command.Process.Kill())
 		require.Error(t, command.Wait(), "it was killed")

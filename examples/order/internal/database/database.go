@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -23,22 +22,8 @@ type Database struct {
 	Store outbox.Store[*sql.Tx]
 }
 
-// Mode says what to do about a database that does not exist.
-type Mode int
-
-// The modes of opening.
-const (
-	Create    Mode = iota // make it
-	MustExist             // that is an error
-)
-
-// OpenSQLite opens a database in a file.
-func OpenSQLite(path string, mode Mode) (*Database, error) {
-	if mode == MustExist {
-		if _, err := os.Stat(path); err != nil {
-			return nil, err
-		}
-	}
+// OpenSQLite opens a database in a file, and makes it if there is none.
+func OpenSQLite(path string) (*Database, error) {
 	db, err := sqlite.Open(path, nil)
 	if err != nil {
 		return nil, err
@@ -52,7 +37,7 @@ const maxConnections = 20
 
 // OpenPostgres opens a schema of a PostgreSQL database and waits until the server
 // answers or ctx ends.
-func OpenPostgres(ctx context.Context, dsn, schema string, mode Mode) (*Database, error) {
+func OpenPostgres(ctx context.Context, dsn, schema string) (*Database, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("--postgres: %w", err)
@@ -64,16 +49,7 @@ func OpenPostgres(ctx context.Context, dsn, schema string, mode Mode) (*Database
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("no answer from PostgreSQL: start it, or mend --postgres: %w", err), db.Close())
 	}
-	if mode == Create {
-		if _, err := db.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schema}.Sanitize()); err != nil {
-			return nil, errors.Join(err, db.Close())
-		}
-	}
-	store, err := postgres.NewSQL(db, &postgres.Config{Schema: schema})
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return &Database{SQL: db, Store: store}, nil
+	return &Database{SQL: db, Store: postgres.NewSQL(db, &postgres.Config{Schema: schema})}, nil
 }
 
 // Prepare makes the outbox's tables and those of a business schema.
