@@ -107,13 +107,16 @@ start() {
 			kafka.tools.StorageTool format -t "$cluster_id" -c "$home/server.properties" \
 			>"$log" 2>&1 || die "formatting $data failed: see $log"
 	fi
+	# Emptied here and not by the broker's own redirection, which may come after the
+	# first look for the line that says that it is ready.
+	: >"$log"
 	# setsid: an interrupt typed at the caller's terminal is not meant for the broker.
 	# 9>&-: the broker must not inherit the lock of `alone`.
 	local detach=()
 	command -v setsid >/dev/null && detach=(setsid)
 	${detach[@]+"${detach[@]}"} "$java" "-Xmx${CHOREO_KAFKA_HEAP:-512m}" -Djava.awt.headless=true \
 		"-Dlog4j2.configurationFile=$scripts/kafka/log4j2.properties" -cp "$classpath" \
-		kafka.Kafka "$home/server.properties" >"$log" 2>&1 </dev/null 9>&- &
+		kafka.Kafka "$home/server.properties" >>"$log" 2>&1 </dev/null 9>&- &
 	pid=$!
 	echo "$pid" >"$pid_file"
 	echo "$port" >"$port_file"
