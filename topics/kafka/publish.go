@@ -42,10 +42,10 @@ func newPublisher(ctx context.Context, config *Config, cluster *cluster,
 // call is one call of Publish.
 type call struct {
 	items  []item
-	wave   int                 // that is under way
-	left   int                 // its items that are not settled
-	done   chan struct{}       // closed when left gets 0
-	failed map[string]struct{} // keys of records that failed
+	wave   int            // that is under way
+	left   int            // its items that are not settled
+	done   chan struct{}  // closed when left gets 0
+	failed map[string]int // by key, the place of the first record that failed
 	fault  bool
 }
 
@@ -53,6 +53,7 @@ type call struct {
 // used after the call has returned.
 type item struct {
 	call    *call
+	place   int // in the call
 	key     string
 	keyed   bool
 	body    []byte
@@ -111,7 +112,7 @@ func newCall(records []choreo.Record) *call {
 		r, item := &records[i], &c.items[i]
 		begin := len(buf)
 		buf = appendRecord(buf, r)
-		item.call, item.key, item.keyed, item.body = c, string(r.Key), r.Key != nil, buf[begin:]
+		item.call, item.place, item.key, item.keyed, item.body = c, i, string(r.Key), r.Key != nil, buf[begin:]
 		item.target = topicPartition{r.Topic, max(r.Partition, choreo.AnyPartition)}
 		if last == nil || !item.keyed {
 			continue
@@ -157,8 +158,8 @@ func (p *publisher) start(c *call, wave int) bool {
 
 // blocked reports whether an earlier record of the item's key and call has failed.
 func (c *call) blocked(item *item) bool {
-	_, failed := c.failed[item.key]
-	return failed && item.keyed
+	place, failed := c.failed[item.key]
+	return failed && item.keyed && place < item.place
 }
 
 // settle ends an item: acknowledged, or with err. The first failure of a key makes all
@@ -173,9 +174,9 @@ func (c *call) settle(item *item, err error) {
 			err = topics.ErrEarlierFailed
 		} else if item.keyed {
 			if c.failed == nil {
-				c.failed = make(map[string]struct{})
+				c.failed = make(map[string]int)
 			}
-			c.failed[item.key] = struct{}{}
+			c.failed[item.key] = item.place
 		}
 	}
 	item.settled, item.err = true, err
