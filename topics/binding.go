@@ -76,8 +76,7 @@ func (e *DecodeError) Error() string {
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // Encode returns the event as a record for the topic. The record's partition is the
-// event's, except that of Started, which is left to the log. The payload and the
-// carried outputs are not copied, but for a carried output's content type.
+// event's, except that of Started, which is left to the log. The payload is not copied.
 func Encode(ev *choreo.Event, topic string) choreo.Record {
 	rec := choreo.Record{
 		Topic:     topic,

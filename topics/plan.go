@@ -121,7 +121,8 @@ func apply(ctx context.Context, admin Admin, c *Change) error {
 			return nil
 		}
 		// Kafka refuses a count that the topic already has: another process may have been first.
-		if _, lookErr := lookAgain(ctx, admin, c.Topic, c.Spec.Partitions); lookErr != nil {
+		wide := func(s TopicState) bool { return s.Partitions >= c.Spec.Partitions }
+		if _, lookErr := lookAgain(ctx, admin, c.Topic, wide); lookErr != nil {
 			return err
 		}
 	case ActionSetConfig:
@@ -129,14 +130,25 @@ func apply(ctx context.Context, admin Admin, c *Change) error {
 		for _, s := range c.Settings {
 			settings[s.Name] = s.To
 		}
-		return admin.SetConfig(ctx, c.Topic, settings)
+		if err := admin.SetConfig(ctx, c.Topic, settings); err != nil {
+			return err
+		}
+		// It is set; waiting until it shows spares a Verify that comes next a false alarm.
+		_, _ = lookAgain(ctx, admin, c.Topic, func(s TopicState) bool {
+			for name, value := range settings {
+				if s.Settings[name] != value {
+					return false
+				}
+			}
+			return true
+		})
 	case ActionByHand:
 	}
 	return nil
 }
 
 func applyToExisting(ctx context.Context, admin Admin, spec TopicSpec) error {
-	state, err := lookAgain(ctx, admin, spec.Name, 1)
+	state, err := lookAgain(ctx, admin, spec.Name, func(s TopicState) bool { return s.Partitions > 0 })
 	if err != nil {
 		return err
 	}
@@ -153,14 +165,14 @@ const (
 	lookTimes = 20
 )
 
-// lookAgain describes a topic until it has at least so many partitions.
-func lookAgain(ctx context.Context, admin Admin, name string, partitions int) (TopicState, error) {
+// lookAgain describes a topic until it is as it should be by now.
+func lookAgain(ctx context.Context, admin Admin, name string, shown func(TopicState) bool) (TopicState, error) {
 	for range lookTimes {
 		states, err := admin.DescribeTopics(ctx, name)
 		if err != nil {
 			return TopicState{}, err
 		}
-		if state := states[name]; state.Partitions >= partitions {
+		if state := states[name]; shown(state) {
 			return state, nil
 		}
 		select {

@@ -196,6 +196,13 @@ func TestApplyWaitsForAClusterThatIsSlowToShow(t *testing.T) {
 
 		err := plan.Apply(t.Context(), &slow{log, time.Now().Add(time.Hour)})
 		require.ErrorContains(t, err, "apply again")
+
+		// A setting that is acknowledged is no error, however late it shows.
+		want.Settings["retention.ms"] = "8"
+		begin := time.Now()
+		require.NoError(t, planOf(t, log, want).Apply(t.Context(), &slow{log, begin.Add(time.Second)}))
+		require.Equal(t, time.Second, time.Since(begin), "Apply waits until it shows")
+		require.NoError(t, planOf(t, log, spec("t", 4, "retention.ms", "9")).Apply(t.Context(), &slow{log, begin.Add(time.Hour)}))
 	})
 }
 

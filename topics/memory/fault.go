@@ -43,8 +43,8 @@ func (l *Log) OnPublish(hook func(*choreo.Record) Fault) {
 }
 
 // Disconnect takes the broker away: calls wait, and consumers lose their partitions and
-// show err in their state, until [Log.Reconnect]. What was handled and not yet
-// committed is delivered again.
+// show err, which must not be nil, in their state, until [Log.Reconnect]. What was
+// handled and not yet committed is delivered again.
 func (l *Log) Disconnect(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
