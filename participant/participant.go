@@ -143,7 +143,7 @@ func (p *Participant[Tx]) checkTopics(ctx context.Context) error {
 			p.homes.set(have)
 			missing := slices.DeleteFunc(want, func(t string) bool { _, ok := have[t]; return ok })
 			if len(missing) > 0 {
-				return fmt.Errorf("participant %s: topics %q do not exist: create them with topics.Plan and Apply", p.cfg.Service, missing)
+				return fmt.Errorf("participant %s: topics %q do not exist: create them with topics.NewPlan and Plan.Apply", p.cfg.Service, missing)
 			}
 			return nil
 		}
