@@ -52,6 +52,9 @@ type world struct {
 	dbs  map[string]*memory.Database
 	run  map[string]*process
 	gate func(service string, sagaID string) error // asked by every handler
+
+	sagas  map[string]*choreo.Instance // what fold has folded
+	folded int                         // so many records
 }
 
 type process struct {
@@ -66,6 +69,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, log: memorylog.New(memorylog.Options{}), dbs: make(map[string]*memory.Database),
 		run: make(map[string]*process), gate: func(string, string) error { return nil },
+		sagas: make(map[string]*choreo.Instance),
 	}
 	names, err := topics.NewNames("choreo")
 	require.NoError(t, err)
@@ -134,20 +138,20 @@ func (w *world) begin(id string, in trip) {
 	require.NoError(w.t, err)
 }
 
-// fold returns the sagas as the log tells them, and the number of events of each type
-// and step.
+// fold returns the sagas as the log tells them.
 func (w *world) fold() map[string]*choreo.Instance {
 	w.t.Helper()
-	sagas := make(map[string]*choreo.Instance)
-	for _, rec := range w.log.Records("choreo.travel.events") {
+	records := w.log.Records("choreo.travel.events")
+	for _, rec := range records[w.folded:] {
 		ev, err := topics.Decode(&rec)
 		require.NoError(w.t, err)
-		if sagas[ev.SagaID] == nil {
-			sagas[ev.SagaID] = choreo.NewInstance(travel.Definition)
+		if w.sagas[ev.SagaID] == nil {
+			w.sagas[ev.SagaID] = choreo.NewInstance(travel.Definition)
 		}
-		sagas[ev.SagaID].Apply(ev)
+		w.sagas[ev.SagaID].Apply(ev)
 	}
-	return sagas
+	w.folded = len(records)
+	return w.sagas
 }
 
 // rest waits until n sagas have ended.
