@@ -21,6 +21,8 @@ type Core struct {
 	Lock func(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) error
 	// Unknown reports whether a failed commit may have happened all the same.
 	Unknown func(err error) bool
+	// Explain makes an error of a commit clearer. Nil leaves all as they are.
+	Explain func(err error) error
 
 	loadOne string
 	// The texts for 1, 2, 4, … rows or sagas.
@@ -45,9 +47,10 @@ func New(tables table.Tables) *Core {
 	return c
 }
 
-// Queries returns the texts of all statements that units run, for [Statements.Prepare].
+// Queries returns the texts that are worth to be prepared by [Statements.Prepare]: those
+// for up to 8 rows. With more, to parse them is little beside the rest.
 func (c *Core) Queries() []string {
-	return slices.Concat([]string{c.loadOne}, c.load[:], c.steps[:], c.sagas[:], c.entries[:])
+	return slices.Concat([]string{c.loadOne}, c.load[:4], c.steps[:4], c.sagas[:4], c.entries[:4])
 }
 
 // Begin begins a transaction through begin and opens a unit in it. ctx bounds the
@@ -98,6 +101,13 @@ func (c *Core) Join(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) (out
 		return nil, err
 	}
 	return u, nil
+}
+
+func (c *Core) explain(err error) error {
+	if c.Explain == nil {
+		return err
+	}
+	return c.Explain(err)
 }
 
 // unit is a unit of work.
@@ -180,7 +190,7 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 		err = fmt.Errorf("a handler ended the transaction, which belongs to the unit of work: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("commit: %w", errors.Join(err, u.Rollback(ctx)))
+		return fmt.Errorf("commit: %w", errors.Join(u.core.explain(err), u.Rollback(ctx)))
 	}
 	if u.own {
 		if err := u.commit(ctx); err != nil {
@@ -208,7 +218,7 @@ func (u *unit) commit(ctx context.Context) error {
 	case u.core.Unknown(err):
 		return fmt.Errorf("commit: %w: %w", outbox.ErrUnknownOutcome, orCause(ctx, err))
 	}
-	return fmt.Errorf("commit: %w", orCause(ctx, err))
+	return fmt.Errorf("commit: %w", u.core.explain(orCause(ctx, err)))
 }
 
 // over gives back what the transaction held. The order matters to the next in line.

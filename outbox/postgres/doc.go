@@ -1,0 +1,26 @@
+// Package postgres is the outbox store for PostgreSQL 12 or later: [New] over a pool of
+// pgx, with transactions of type pgx.Tx, and [NewSQL] over database/sql, with *sql.Tx.
+// Both keep the same tables and may serve the same service at once; New needs fewer
+// round trips.
+//
+//	store := postgres.New(pool, &postgres.Config{Schema: "payments"})
+//	err := store.Migrate(ctx)
+//
+// A pool needs at least two connections, one for units of work and one for the relay, and
+// at best one more than the participant has lanes. A unit and a claim each hold one.
+//
+// # Locks
+//
+// A unit of work locks its sagas by advisory locks of its transaction, in the order of
+// their keys. The keys are hashes of schema and saga: two sagas that share one wait for
+// each other, no more. A relay's claim takes advisory locks on buckets of keys and holds
+// them, and its transaction, until it is released; without an answer of its process
+// PostgreSQL ends both. All of them also work through a pooler in transaction mode, if
+// pgx is told not to keep prepared statements there.
+//
+// # Isolation
+//
+// Units run under READ COMMITTED, whatever the default of the session is. [Store.Join]
+// runs under the isolation of the caller's transaction; under a stricter one it may fail
+// with a serialisation failure, and the caller runs its transaction again.
+package postgres

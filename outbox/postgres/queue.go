@@ -1,0 +1,146 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+// claim is a set of entries that one relay works on. Its transaction holds the locks of
+// their buckets.
+type claim struct {
+	base      *base
+	conn      *pgxpool.Conn // nil once the transaction has ended
+	tx        pgx.Tx
+	entries   []outbox.Entry
+	contended bool
+}
+
+// Claim locks the buckets of the oldest entries, of those that no other claim has
+// locked, and returns up to limit entries of these. The claim holds a connection
+// unless it is empty.
+func (s *Store) Claim(ctx context.Context, limit int, except []string) (outbox.Claim, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("claim: get a connection: %w", err)
+	}
+	c := &claim{base: &s.base, conn: conn}
+	if err = c.take(ctx, limit, keyList(except)); err != nil {
+		return nil, fmt.Errorf("claim: %w", errors.Join(err, c.Release(ctx)))
+	}
+	if len(c.entries) == 0 {
+		if err := c.Release(ctx); err != nil {
+			return nil, fmt.Errorf("claim: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// take locks, then reads: what the last claim of a bucket deleted was committed before
+// its lock came free, so the second statement does not see it.
+func (c *claim) take(ctx context.Context, limit int, except string) error {
+	var batch pgx.Batch
+	batch.BeginTx(unitTx)
+	batch.Queue(claimSettings)
+	batch.Queue(c.base.lockBuckets, except, limit, c.base.class)
+	results := c.conn.SendBatch(ctx, &batch)
+	c.tx = results.Tx()
+	buckets, err := func() ([]int32, error) {
+		for range batch.Len() - 1 {
+			if _, err := results.Exec(); err != nil {
+				return nil, err
+			}
+		}
+		rows, err := results.Query()
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		buckets, contended, err := lockedBuckets(rows)
+		c.contended = contended
+		return buckets, err
+	}()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	if err != nil || len(buckets) == 0 {
+		return err
+	}
+	rows, err := c.tx.Query(ctx, c.base.readBuckets, except, limit, numbers(buckets))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var more bool
+	c.entries, more, err = table.ReadEntries(rows)
+	c.contended = c.contended || more
+	return err
+}
+
+// Entries returns what was claimed.
+func (c *claim) Entries() []outbox.Entry { return c.entries }
+
+// Contended reports whether entries were left out because another claim has their
+// bucket, or because what was claimed is large.
+func (c *claim) Contended() bool { return c.contended }
+
+// Done deletes published entries and ends the claim's transaction, in one round trip.
+func (c *claim) Done(ctx context.Context, seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	if c.conn == nil {
+		return errors.New("done: the claim has ended")
+	}
+	defer c.end()
+	var batch pgx.Batch
+	batch.Queue(c.base.delete, numbers(seqs))
+	batch.Queue("commit")
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("done: delete %d entries: %w", len(seqs), errors.Join(err, rollback(ctx, c.conn.Conn(), c.tx)))
+	}
+	return nil
+}
+
+// Release gives up what is left of the claim.
+func (c *claim) Release(ctx context.Context) error {
+	if c.conn == nil {
+		return nil
+	}
+	defer c.end()
+	if c.tx == nil {
+		return nil
+	}
+	return rollback(ctx, c.conn.Conn(), c.tx)
+}
+
+func (c *claim) end() {
+	c.conn.Release()
+	c.conn = nil
+}
+
+// Backlog returns how many entries wait and how old the oldest is.
+func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
+	var seconds float64
+	var b outbox.Backlog
+	if err := s.pool.QueryRow(ctx, s.base.backlog, table.BacklogMax).Scan(&b.Entries, &seconds); err != nil {
+		return outbox.Backlog{}, fmt.Errorf("backlog: %w", err)
+	}
+	b.Oldest = age(b.Entries, seconds)
+	return b, nil
+}
+
+// age is never 0 where there is an entry, even if the clock was set back.
+func age(entries int, seconds float64) time.Duration {
+	if entries == 0 {
+		return 0
+	}
+	return max(time.Duration(seconds*float64(time.Second)), time.Nanosecond)
+}

@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+// Config configures a store. The zero value of a field is its default.
+type Config struct {
+	// Schema holds the tables; Migrate makes it if there is none. Services that share a
+	// database need one each. Default: the first schema of the connection's search_path.
+	Schema string
+}
+
+// Store is the outbox store over a pool of pgx. It is safe for concurrent use.
+type Store struct {
+	pool      *pgxpool.Pool
+	base      base
+	committed table.Signal
+}
+
+var _ outbox.Store[pgx.Tx] = (*Store)(nil)
+
+// New returns a store over a pool of at least two connections. Closing the pool stays
+// with the caller. config may be nil.
+func New(pool *pgxpool.Pool, config *Config) *Store {
+	return &Store{pool: pool, base: newBase(config), committed: table.NewSignal()}
+}
+
+// base is what both stores have in common: names and the texts of statements.
+type base struct {
+	schema string
+	tables table.Tables
+	class  int32 // of the two-part advisory locks of this schema
+
+	loadOne, upsertStep, upsertSaga, insertEntry string
+	lockBuckets, readBuckets, delete, backlog    string
+}
+
+func newBase(config *Config) base {
+	b := base{}
+	prefix := ""
+	if config != nil && config.Schema != "" {
+		b.schema = config.Schema
+		prefix = pgx.Identifier{b.schema}.Sanitize() + "."
+	}
+	b.tables = table.In(prefix)
+	b.class = int32(b.hash("")) //nolint:gosec // the lower half is as good a hash
+	b.statements()
+	return b
+}
+
+// hash returns the key of an advisory lock.
+func (b *base) hash(parts ...string) int64 {
+	h := fnv.New64a()
+	for _, part := range append([]string{"choreo", b.schema}, parts...) {
+		_, _ = h.Write(append([]byte(part), 0)) // never fails
+	}
+	return int64(h.Sum64()) //nolint:gosec // any bits will do
+}
+
+// lockKeys returns the keys of the sagas' locks in the one order in which all units
+// take them.
+func (b *base) lockKeys(sagas []outbox.SagaID) []int64 {
+	keys := make([]int64, len(sagas))
+	for i, id := range sagas {
+		keys[i] = b.hash(id.Saga, id.ID)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+// Transient reports whether err is a fault of the connection, the server or concurrency:
+// the end of the unit's connection, what pgx reports of others, and what PostgreSQL
+// documents as such. An error of another network connection that a handler returns
+// as it is, and not as one of a request, counts as well.
+func (s *Store) Transient(err error) bool { return transient(err) }
+
+// Committed returns the channel on which commits with entries are announced.
+func (s *Store) Committed() <-chan struct{} { return s.committed }
+
+// state returns the SQLSTATE of an error that PostgreSQL sent, or "".
+func state(err error) string {
+	var sent interface{ SQLState() string } // of pgconn.PgError, and other drivers'
+	if errors.As(err, &sent) {
+		return sent.SQLState()
+	}
+	return ""
+}
+
+func transient(err error) bool {
+	if code := state(err); code != "" {
+		return transientState(code)
+	}
+	var (
+		lost    *lostError
+		connect *pgconn.ConnectError
+		pgx     interface{ SafeToRetry() bool } // what pgconn returns of its connections
+		network *net.OpError                    // what a driver returns as it comes
+		web     *url.Error
+	)
+	switch {
+	case errors.As(err, &lost), errors.As(err, &connect),
+		errors.Is(err, outbox.ErrUnknownOutcome), errors.Is(err, pgconn.ErrConnClosed),
+		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+		return true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false // the caller's own end
+	case errors.As(err, &pgx):
+		return true
+	}
+	return errors.As(err, &network) && !errors.As(err, &web)
+}
+
+// transientState classifies by https://www.postgresql.org/docs/current/errcodes-appendix.html.
+func transientState(code string) bool {
+	switch code {
+	case "25006", // read only: connected to what is no longer the primary
+		"25P03", "25P04", // idle in transaction, or in it, for too long
+		"55P03",                                     // a lock was not available in time
+		"57P01", "57P02", "57P03", "57P04", "57P05": // shut down, crashed, starting up, dropped, idle
+		return true
+	}
+	for _, class := range []string{
+		"08", // connection
+		"28", // authorization: a password that is being rotated
+		"40", // rolled back: serialisation failure, deadlock
+		"53", // resources: connections, memory, disk
+		"58", // the server's system: I/O
+	} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
+}
+
+// errAborted explains what PostgreSQL leaves unsaid.
+var errAborted = errors.New("a statement of this transaction failed before, so that PostgreSQL only rolls it back: " +
+	"return that statement's error from the handler, or run it in a savepoint (tx.Begin)")
+
+// errEndedByHandler is returned where the transaction is gone at the unit's end.
+var errEndedByHandler = errors.New("a handler ended the transaction, which belongs to the unit of work")

@@ -1,0 +1,283 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+// unit is a unit of work. What it does besides the handler's statements takes two round
+// trips: begin, lock and load; write and commit.
+type unit struct {
+	store   *Store
+	conn    *pgxpool.Conn // nil in the caller's transaction
+	tx      pgx.Tx
+	handler *handlerTx // nil in the caller's transaction
+	rows    table.Loaded
+	ended   bool
+}
+
+// unitTx are the options of a unit's transaction. Read committed is what lets the rows be
+// read after the wait for the locks and in the same round trip: every statement sees
+// what was committed before it began.
+var unitTx = pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+
+// Begin begins a transaction, locks the sagas and loads their rows.
+func (s *Store) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[pgx.Tx], error) {
+	u, err := s.begin(ctx, sagas)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	return u, nil
+}
+
+func (s *Store) begin(ctx context.Context, sagas []outbox.SagaID) (*unit, error) {
+	sagas, err := table.Sagas(sagas)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get a connection: %w", err)
+	}
+	var batch pgx.Batch
+	batch.BeginTx(unitTx)
+	u := &unit{store: s, conn: conn}
+	s.base.queueLoad(&batch, sagas)
+	results := conn.SendBatch(ctx, &batch)
+	u.tx = results.Tx()
+	u.handler = &handlerTx{tx: u.tx, ended: new(atomic.Bool)}
+	if u.rows, err = load(results, &batch, sagas); err != nil {
+		return nil, errors.Join(u.handler.mark(err), u.Rollback(ctx))
+	}
+	return u, nil
+}
+
+// Join opens a unit in the caller's transaction.
+func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (outbox.Unit[pgx.Tx], error) {
+	sagas, err := table.Sagas(sagas)
+	if err != nil {
+		return nil, fmt.Errorf("join: %w", err)
+	}
+	var batch pgx.Batch
+	s.base.queueLoad(&batch, sagas)
+	u := &unit{store: s, tx: tx}
+	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, sagas); err != nil {
+		return nil, fmt.Errorf("join: %w", explain(err))
+	}
+	return u, nil
+}
+
+// queueLoad queues a lock for each key and then a query for each saga. One statement for
+// each is faster than one for all up to some ten sagas, and its plan cannot go astray when
+// the tables grow.
+func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) {
+	for _, key := range b.lockKeys(sagas) {
+		batch.Queue("SELECT pg_advisory_xact_lock($1)", key)
+	}
+	for _, id := range sagas {
+		batch.Queue(b.loadOne, id.ID, id.Saga)
+	}
+}
+
+// load reads the results of a batch that ends with queueLoad.
+func load(results pgx.BatchResults, batch *pgx.Batch, sagas []outbox.SagaID) (table.Loaded, error) {
+	loaded := table.Load(sagas)
+	err := func() error {
+		for range batch.Len() - len(sagas) {
+			if _, err := results.Exec(); err != nil {
+				return fmt.Errorf("lock the sagas: %w", err)
+			}
+		}
+		for range sagas {
+			rows, err := results.Query()
+			if err != nil {
+				return fmt.Errorf("load the rows of the sagas: %w", err)
+			}
+			for rows.Next() {
+				if err := loaded.Add(rows); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+			rows.Close()
+			if err := rows.Err(); err != nil {
+				return fmt.Errorf("load the rows of the sagas: %w", err)
+			}
+		}
+		return nil
+	}()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return loaded, err
+}
+
+// Tx returns the transaction.
+func (u *unit) Tx() pgx.Tx {
+	if u.handler != nil {
+		return u.handler
+	}
+	return u.tx
+}
+
+// Rows returns the rows of a saga as they were at Begin.
+func (u *unit) Rows(saga outbox.SagaID) outbox.Rows { return u.rows[saga] }
+
+// Commit writes the changes, and commits if the transaction is the unit's own.
+func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
+	if u.ended {
+		return fmt.Errorf("commit: the unit of work has ended: %w", pgx.ErrTxClosed)
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = u.usable()
+	}
+	if err == nil {
+		err = u.rows.Check(&changes)
+	}
+	if err == nil {
+		err = u.write(ctx, &changes)
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", errors.Join(err, u.Rollback(ctx)))
+	}
+	u.end()
+	if len(changes.Entries) > 0 {
+		u.store.committed.Give()
+	}
+	return nil
+}
+
+// usable looks at what PostgreSQL last said of the transaction. Without the look, rows
+// would be written outside of any transaction where a handler has ended it by SQL.
+func (u *unit) usable() error {
+	conn := u.tx.Conn().PgConn()
+	switch {
+	case conn.IsClosed():
+		return fmt.Errorf("the connection broke during the unit: %w", pgconn.ErrConnClosed)
+	case conn.TxStatus() == 'E':
+		return errAborted
+	case conn.TxStatus() != 'T':
+		return errEndedByHandler
+	}
+	return nil
+}
+
+// write sends everything in one round trip, for the unit's own transaction with the
+// commit at its end.
+func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
+	var batch pgx.Batch
+	u.store.base.queueWrite(&batch, changes)
+	if u.conn != nil {
+		batch.Queue("commit")
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	results := u.tx.SendBatch(ctx, &batch)
+	var (
+		tag  pgconn.CommandTag
+		err  error
+		done int
+	)
+	for ; done < batch.Len() && err == nil; done++ {
+		tag, err = results.Exec()
+	}
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	switch {
+	case err != nil && u.conn != nil && u.mayHaveCommitted(err, done == batch.Len()):
+		return fmt.Errorf("%w: %w", outbox.ErrUnknownOutcome, err)
+	case err != nil && u.conn != nil:
+		return explain(u.handler.mark(err))
+	case err != nil:
+		return explain(err)
+	case u.conn != nil && tag.String() != "COMMIT":
+		return errAborted
+	}
+	return nil
+}
+
+// mayHaveCommitted reports whether a commit that failed may have happened. atCommit says
+// that all statements before it have succeeded.
+func (u *unit) mayHaveCommitted(err error, atCommit bool) bool {
+	conn := u.conn.Conn().PgConn()
+	var sent *pgconn.PgError
+	switch {
+	case errors.As(err, &sent):
+		// PostgreSQL skips the commit after a failed statement. A commit that it
+		// ended for good, by a shutdown, may be in its log already.
+		return atCommit && conn.IsClosed()
+	case pgconn.SafeToRetry(err):
+		return false // nothing was sent
+	}
+	return conn.IsClosed() || conn.TxStatus() == 'I'
+}
+
+// queueWrite queues one statement for each row.
+func (b *base) queueWrite(batch *pgx.Batch, changes *outbox.Changes) {
+	for i := range changes.Steps {
+		batch.Queue(b.upsertStep, table.StepValues(nil, &changes.Steps[i])...)
+	}
+	for i := range changes.Sagas {
+		batch.Queue(b.upsertSaga, table.SagaValues(nil, &changes.Sagas[i])...)
+	}
+	for i := range changes.Entries {
+		batch.Queue(b.insertEntry, table.EntryValues(nil, &changes.Entries[i])...)
+	}
+}
+
+// explain makes clear what PostgreSQL says of a transaction in which something failed.
+func explain(err error) error {
+	if state(err) == "25P02" || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return fmt.Errorf("%w: %w", errAborted, err)
+	}
+	return err
+}
+
+// Rollback undoes the unit's own transaction.
+func (u *unit) Rollback(ctx context.Context) error {
+	if u.ended {
+		return nil
+	}
+	defer u.end()
+	if u.conn == nil {
+		return nil
+	}
+	return rollback(ctx, u.conn.Conn(), u.tx)
+}
+
+// rollbackTimeout bounds a rollback whose caller has no time left. The locks have to go.
+const rollbackTimeout = 5 * time.Second
+
+func rollback(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) error {
+	if conn.IsClosed() || conn.PgConn().TxStatus() == 'I' {
+		return nil // there is none any more
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if err := tx.Rollback(ctx); err != nil && !errors.Is(err, pgx.ErrTxClosed) {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+// end gives the connection back. The pool drops one that still has a transaction.
+func (u *unit) end() {
+	u.ended = true
+	if u.conn != nil {
+		u.handler.ended.Store(true)
+		u.conn.Release()
+	}
+}
