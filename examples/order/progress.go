@@ -18,6 +18,18 @@ func isTerminal(w io.Writer) bool {
 
 const clearLine = "\r\x1b[K"
 
+// overProgress writes whole lines to a terminal in place of the progress line, which
+// comes back below them.
+type overProgress struct{ io.Writer }
+
+// Write writes one or more whole lines.
+func (w overProgress) Write(lines []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, clearLine); err != nil {
+		return 0, err
+	}
+	return w.Writer.Write(lines)
+}
+
 // showProgress keeps one line up to date until ctx ends, then clears it.
 func showProgress(ctx context.Context, w io.Writer, counts func() (sagas, resting int)) {
 	tick := time.NewTicker(100 * time.Millisecond)

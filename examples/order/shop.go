@@ -25,14 +25,14 @@ import (
 // shop is one run of the example: the log, the databases and the services of this
 // process.
 type shop struct {
-	o      *options
-	stderr io.Writer
-	logger *zap.Logger
-	dir    string // of databases and the embedded broker's log
-	log    topics.Log
-	names  topics.Names
-
+	o         *options
+	stderr    io.Writer
+	terminal  io.Writer // stderr where it is one, without overProgress
+	logger    *zap.Logger
+	dir       string // of databases and the embedded broker's log
+	log       topics.Log
 	namespace string // of the topics
+	names     topics.Names
 	services  []*service
 	rejected  atomic.Int64
 	closers   []func() error // called last first
@@ -42,7 +42,11 @@ type shop struct {
 // among them, until all orders are done. It returns the report of the orders, or nil
 // where the process had no part in them.
 func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err error) {
-	s := &shop{o: o, stderr: stderr, logger: newLogger(stderr, o.service != "")}
+	s := &shop{o: o, stderr: stderr}
+	if isTerminal(stderr) {
+		s.terminal, s.stderr = stderr, overProgress{stderr}
+	}
+	s.logger = newLogger(s.stderr, o.service != "")
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
 		return nil, err
@@ -89,10 +93,10 @@ func failure(ctx context.Context) error {
 
 // process starts the orders and waits until every saga is at rest.
 func (s *shop) process(ctx context.Context, watch *watcher) error {
-	if isTerminal(s.stderr) {
+	if s.terminal != nil {
 		progress, stop := context.WithCancel(ctx)
 		var shown sync.WaitGroup
-		shown.Go(func() { showProgress(progress, s.stderr, watch.counts) })
+		shown.Go(func() { showProgress(progress, s.terminal, watch.counts) })
 		defer func() { stop(); shown.Wait() }()
 	}
 	orders := s.service(contract.Orders)
