@@ -15,6 +15,7 @@ type ledger struct {
 	bypassed, failed         uint8 // what was committed as an answer
 	answered                 uint8 // Completed, Failed or Skipped was committed
 	reverted                 uint8 // Compensated was committed
+	told                     uint8 // Completed is in the log
 	flags                    uint8
 	cause                    uint8 // 1 + the step whose Failed turned the log
 }
@@ -25,10 +26,11 @@ const (
 	logKept          // and what came first was a Failed that keeps
 	logAsked         // AbortRequested is in the log of a started saga, unanswered
 	saidAborted
+	logInTime // AbortRequested is in the log at a time when nothing had decided the saga
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.flags, l.cause)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause)
 }
 
 type auditor struct {
@@ -38,6 +40,7 @@ type auditor struct {
 	after      []uint8 // by step: those that it waits for
 	dependents []uint8
 	undoAfter  []uint8
+	sinks      uint8
 	pivot      uint8 // mask, 0 without one
 	past       uint8 // the steps past it
 	noUndo     uint8 // the steps that say that there is nothing to undo
@@ -67,6 +70,11 @@ func newAuditor(d *Definition) *auditor {
 		}
 		if steps[i].Pivot {
 			a.pivot = 1 << i
+		}
+	}
+	for i := range steps {
+		if a.dependents[i] == 0 {
+			a.sinks |= 1 << i
 		}
 	}
 	for changed := true; changed; {
@@ -200,9 +208,16 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	case Started:
 		l.flags |= logStarted
 	case AbortRequested:
-		if l.flags&logStarted != 0 {
-			l.flags |= logAsked
+		if l.flags&logStarted == 0 {
+			break
 		}
+		l.flags |= logAsked
+		// A pivot decides with its owner, which the log tells only later.
+		if a.pivot == 0 && l.flags&logTurned == 0 && a.sinks&^l.told != 0 {
+			l.flags |= logInTime
+		}
+	case StepCompleted:
+		l.told |= 1 << a.number[ev.Step]
 	case AbortRejected:
 		l.flags &^= logAsked
 	case Aborted, StepFailed:
@@ -230,6 +245,8 @@ func (a *auditor) rest(x *explorer, s *state) string {
 	switch {
 	case l.flags&logAsked != 0:
 		return "a cancel was never answered"
+	case l.flags&logInTime != 0 && l.flags&saidAborted == 0:
+		return "a cancel came in time and was not heeded"
 	case !turned && (l.executed|l.bypassed) != a.all:
 		return fmt.Sprintf("G3: nothing turned the saga back, and %s never ran", a.list(a.all&^(l.executed|l.bypassed)))
 	case (!turned || kept) && l.undone|l.gaveUp != 0:

@@ -3,6 +3,7 @@ package choreo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -64,11 +65,14 @@ func (x *explorer) endings(step int, run Run) []ending {
 
 // react returns how a row can answer an event, or with ev == resumed a timer.
 func (x *explorer) react(step int, row uint16, ev uint8) []outcome {
-	key := uint64(step)<<32 | uint64(row)<<8 | uint64(ev)
-	known, ok := x.outcomes[key]
-	if !ok {
+	byRow := &x.outcomes[step<<8|int(ev)]
+	for len(*byRow) <= int(row) {
+		*byRow = append(*byRow, nil)
+	}
+	known := (*byRow)[row]
+	if known == nil {
 		known = x.ask(step, row, ev)
-		x.outcomes[key] = known
+		(*byRow)[row] = known
 	}
 	return known
 }
@@ -151,14 +155,14 @@ func (x *explorer) moves(s *state, visit func(*move)) {
 			next := *s
 			next.off[v]++
 			t := transaction{x: x, ev: s.log.at[s.off[v]], by: action{kind: actRead, who: uint8(v)}, visit: visit}
-			t.run(next, x.reactors(v), v, "", nil)
+			t.run(next, x.reactors(v), v, progress{})
 		}
 		for _, step := range x.owned[v] {
 			if s.timers&(1<<step) != 0 {
 				next := *s
 				next.timers &^= 1 << step
 				t := transaction{x: x, ev: resumed, by: action{kind: actTimer, who: uint8(step)}, visit: visit}
-				t.run(next, []int{step}, v, "", nil)
+				t.run(next, []int{step}, v, progress{})
 			}
 		}
 		x.publishes(s, v, visit)
@@ -238,7 +242,7 @@ func (x *explorer) emit(s *state, service int, ev uint8) string {
 
 // append writes an event to the log.
 func (x *explorer) append(s *state, ev uint8, again bool) string {
-	if s.log.n == maxLog || s.base > 200 {
+	if s.base+s.log.n == maxLog {
 		return "the saga does not come to rest: its log grows without end"
 	}
 	s.log.at[s.log.n] = ev
@@ -269,33 +273,51 @@ type transaction struct {
 	tell  bool // collect what was done
 }
 
-func (t *transaction) run(s state, rows []int, service int, broken string, did []string) {
+// progress is how far a transaction has come.
+type progress struct {
+	broken  string
+	did     []string
+	ran     bool // a handler ran
+	another bool // and another one has to wait, as only one is run in a unit of work
+}
+
+func (t *transaction) run(s state, rows []int, service int, p progress) {
 	if len(rows) == 0 {
-		t.visit(&move{by: t.by, next: s, broken: broken, did: did})
+		if p.another {
+			s.off[service]--
+		}
+		t.visit(&move{by: t.by, next: s, broken: p.broken, did: p.did})
 		t.by.what++
 		return
 	}
 	step := rows[0]
 	all := t.x.react(step, s.rows[step], t.ev)
+	if all[0].text != "" {
+		if p.another = p.ran && t.x.oneByOne; p.another {
+			t.run(s, rows[1:], service, p)
+			return
+		}
+		p.ran = true
+	}
 	for i := range all {
 		o := &all[i]
 		if o.retry && s.left.retries == 0 || o.gaveUp && s.left.undoFails == 0 {
 			continue
 		}
-		next, fault, told := s, broken, did
+		next, now := s, p
 		if o.retry {
 			next.left.retries--
 		}
 		if o.gaveUp {
 			next.left.undoFails--
 		}
-		if b := t.commit(&next, step, service, o); fault == "" {
-			fault = b
+		if b := t.commit(&next, step, service, o); now.broken == "" {
+			now.broken = b
 		}
 		if t.tell {
-			told = append(told[:len(told):len(told)], t.tale(step, s.rows[step], o)...)
+			now.did = append(slices.Clip(p.did), t.tale(step, s.rows[step], o)...)
 		}
-		t.run(next, rows[1:], service, fault, told)
+		t.run(next, rows[1:], service, now)
 	}
 }
 
@@ -343,7 +365,7 @@ func (t *transaction) tale(step int, before uint16, o *outcome) []string {
 	return did
 }
 
-// story retells the path to a node.
+// story retells the path to a node. Reads that changed nothing are left out.
 func (x *explorer) story(to int32, b bounds) string {
 	var path []action
 	for n := to; x.nodes[n].parent >= 0; n = x.nodes[n].parent {
@@ -380,16 +402,11 @@ func (x *explorer) retell(before *state, m *move) []string {
 	switch m.by.kind {
 	case actRead:
 		t.ev = before.log.at[before.off[m.by.who]]
-		t.run(*before, x.reactors(int(m.by.who)), int(m.by.who), "", nil)
+		t.run(*before, x.reactors(int(m.by.who)), int(m.by.who), progress{})
 	case actTimer:
 		t.ev = resumed
 		step := int(m.by.who)
-		owner := x.def.Steps()[step].Owner
-		for v, service := range x.services {
-			if service == owner {
-				t.run(*before, []int{step}, v, "", nil)
-			}
-		}
+		t.run(*before, []int{step}, x.ownerOf(step), progress{})
 	}
 	return did
 }

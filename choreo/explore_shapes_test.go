@@ -2,37 +2,59 @@ package choreo
 
 import (
 	"flag"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-var exploreBig = flag.Bool("explore.big", false, "explore with one fault more of each kind (hours)")
+var exploreBig = flag.Bool("explore.big", false, "explore every shape with all kinds of faults together (about half an hour, 8 GB)")
 
-// shape is a saga to explore, with the bounds of each run.
+// shape is a saga to explore.
 type shape struct {
 	name      string
 	def       string
 	initiator string // default: one
-	runs      []bounds
+	oneByOne  bool   // see explorer.oneByOne
+	large     bool   // too many interleavings for all faults together
 }
 
-// Every shape is run with a cancel at any moment beside each other fault. The runs
-// of the larger shapes leave out combinations, not kinds: what a duplicate can do is
-// moreover proved by explorer.reread in every state.
+// runs are the bounds within which a shape is explored. Each run has a cancel at any
+// moment. Large shapes get the faults one kind at a time; what duplicates can do is
+// moreover proved by explorer.reread in every state that keeps the log.
+func (s *shape) runs() []bounds {
+	switch {
+	case *exploreBig:
+		return []bounds{
+			{cancels: 1, crashes: 1, forgets: 1, retries: 1, undoFails: 1},
+			{cancels: 1, crashes: 1, dups: 1, retries: 1, undoFails: 1},
+			{cancels: 2, forgets: 1, dups: 1, undoFails: 1},
+		}
+	case raceEnabled: // it slows the explorer down about tenfold
+		return []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, retries: 1, undoFails: 1}}
+	case s.large:
+		return []bounds{
+			{cancels: 1, crashes: 1, undoFails: 1},
+			{cancels: 1, dups: 1},
+			{cancels: 1, forgets: 1, undoFails: 1},
+			{cancels: 2, retries: 2},
+		}
+	default:
+		return []bounds{
+			{cancels: 1, crashes: 1, forgets: 1, retries: 1, undoFails: 1},
+			{cancels: 1, crashes: 1, dups: 1, retries: 1},
+			{cancels: 1, forgets: 1, dups: 1, undoFails: 1},
+			{cancels: 2, retries: 2, undoFails: 2},
+		}
+	}
+}
+
 var shapes = []shape{
 	{
 		name: "linear",
 		def: `a @one
 		      b @two after a
 		      c @three after b`,
-		runs: []bounds{
-			{cancels: 1, crashes: 1, undoFails: 1},
-			{cancels: 1, dups: 1, forgets: 1},
-			{cancels: 2},
-		},
 	},
 	{
 		name: "linear, one owner twice, foreign initiator",
@@ -40,17 +62,12 @@ var shapes = []shape{
 		      b @two after a
 		      c @one after b no-compensation`,
 		initiator: "shop",
-		runs: []bounds{
-			{cancels: 1, crashes: 1, undoFails: 1},
-			{cancels: 1, dups: 1, forgets: 1},
-		},
 	},
 	{
 		name: "linear with retries",
 		def: `a @one attempts 2 undo-attempts 2
 		      b @two after a attempts 2 undo-attempts 2
 		      c @one after b attempts 2`,
-		runs: []bounds{{cancels: 1, retries: 2, undoFails: 1}, {cancels: 1, retries: 1, crashes: 1}},
 	},
 	{
 		name: "diamond",
@@ -58,21 +75,21 @@ var shapes = []shape{
 		      b @two after a
 		      c @three after a
 		      d @four after b,c`,
-		runs: []bounds{{cancels: 1}, {crashes: 1}, {dups: 1}, {forgets: 1, undoFails: 1}},
+		large: true,
 	},
 	{
 		name: "two sinks",
 		def: `a @one
 		      b @two after a
 		      c @three after a`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
+		large: true,
 	},
 	{
 		name: "two roots with a join",
 		def: `a @one
 		      b @two
 		      c @three after a,b`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
+		large: true,
 	},
 	{
 		name: "parallel compensation",
@@ -80,7 +97,24 @@ var shapes = []shape{
 		      a @one undo-attempts 2
 		      b @two after a undo-attempts 2
 		      c @three after b`,
-		runs: []bounds{{cancels: 1, crashes: 1, undoFails: 1}, {cancels: 1, dups: 1, retries: 1}},
+		large: true,
+	},
+	{
+		name: "one owner of two roots, undone in parallel",
+		def: `strategy parallel
+		      a @one undo-attempts 2
+		      b @one
+		      c @two after a,b`,
+		large: true,
+	},
+	{
+		name: "one owner of two roots, one handler a unit",
+		def: `strategy parallel
+		      a @one undo-attempts 2
+		      b @one
+		      c @two after a,b`,
+		oneByOne: true,
+		large:    true,
 	},
 	{
 		name: "best effort",
@@ -88,25 +122,27 @@ var shapes = []shape{
 		      a @one
 		      b @two after a
 		      c @three after b`,
-		runs: []bounds{{cancels: 1, crashes: 1, undoFails: 2}, {cancels: 1, dups: 1, undoFails: 1}},
+	},
+	{
+		name: "best effort in a diamond",
+		def: `strategy best-effort
+		      a @one
+		      b @two after a
+		      c @three after a
+		      d @one after b,c`,
+		large: true,
 	},
 	{
 		name: "pivot in the middle",
 		def: `a @one
 		      b @two after a pivot attempts 2
 		      c @three after b`,
-		runs: []bounds{
-			{cancels: 1, crashes: 1, retries: 1},
-			{cancels: 1, dups: 1, retries: 1},
-			{cancels: 2, retries: 2, undoFails: 1},
-		},
 	},
 	{
 		name: "pivot last",
 		def: `a @one
 		      b @two after a
 		      c @three after b pivot`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 2, forgets: 1}},
 	},
 	{
 		name: "pivot at a join",
@@ -114,21 +150,26 @@ var shapes = []shape{
 		      b @two
 		      c @three after a,b pivot
 		      d @one after c`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
+		large: true,
+	},
+	{
+		name: "pivot first, optional and conditional steps past it",
+		def: `a @one pivot
+		      b @two after a optional
+		      c @three after a when attempts 2`,
+		large: true,
 	},
 	{
 		name: "optional step",
 		def: `a @one
 		      b @two after a optional attempts 2
 		      c @three after b`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1, retries: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
 	},
 	{
 		name: "bypassed step",
 		def: `a @one
 		      b @two after a when
 		      c @three after b`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
 	},
 	{
 		name: "custom order",
@@ -136,7 +177,7 @@ var shapes = []shape{
 		      a @one undo-after b
 		      b @two after a undo-after c
 		      c @three after a`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
+		large: true,
 	},
 	{
 		name: "custom order across branches that may never run",
@@ -145,7 +186,7 @@ var shapes = []shape{
 		      b @two
 		      c @one after a undo-after b
 		      d @two after b`,
-		runs: []bounds{{cancels: 1}, {crashes: 1}, {dups: 1}, {forgets: 1, undoFails: 1}},
+		large: true,
 	},
 	{
 		name: "failures that keep",
@@ -153,15 +194,26 @@ var shapes = []shape{
 		      a @one
 		      b @two after a keeps
 		      c @three after a`,
-		runs: []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, undoFails: 1}},
+		large: true,
+	},
+	{
+		name: "two failures of which one keeps",
+		def: `a @one keeps
+		      b @two
+		      c @three after a`,
+		large: true,
 	},
 }
 
-func (s *shape) who() string {
-	if s.initiator == "" {
-		return "one"
+// explorer returns an explorer of the shape over the given rules.
+func (s *shape) explorer(t testing.TB, r rules) *explorer {
+	initiator := s.initiator
+	if initiator == "" {
+		initiator = "one"
 	}
-	return s.initiator
+	x := newExplorer(definition(t, s.def), initiator, r)
+	x.oneByOne = s.oneByOne
+	return x
 }
 
 // TestExplore walks every interleaving of reads, publishes, timers, outcomes and
@@ -171,11 +223,11 @@ func TestExplore(t *testing.T) {
 	for _, sh := range shapes {
 		t.Run(sh.name, func(t *testing.T) {
 			t.Parallel()
-			for _, b := range sh.runs {
+			for _, b := range sh.runs() {
 				begin := time.Now()
-				found := newExplorer(definition(t, sh.def), sh.who(), realRules()).explore(b)
-				t.Logf("%+v: %d states, %d at rest, %v", b, found.states, found.rests, time.Since(begin).Round(time.Millisecond))
-				require.Empty(t, found.violation, "%s\n\n%s", fmt.Sprintf("%+v", b), found.story)
+				found := sh.explorer(t, realRules()).explore(b)
+				t.Logf("%v: %d states, %d at rest, %v", b, found.states, found.rests, time.Since(begin).Round(time.Millisecond))
+				require.Empty(t, found.violation, "%v\n\n%s", b, found.story)
 				require.NotZero(t, found.rests)
 			}
 		})

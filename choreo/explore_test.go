@@ -26,7 +26,7 @@ import (
 const (
 	maxSteps    = 6
 	maxServices = 6
-	maxLog      = 48
+	maxLog      = 32
 	maxOutbox   = 12
 )
 
@@ -38,6 +38,11 @@ type bounds struct {
 	dups      uint8 // an earlier event of the log is appended once more
 	retries   uint8 // Execute or Compensate fails in a way that is retried
 	undoFails uint8 // Compensate is out of retries
+}
+
+func (b bounds) String() string {
+	return fmt.Sprintf("cancels %d, crashes %d, forgotten deletes %d, duplicates %d, retries %d, lost compensations %d",
+		b.cancels, b.crashes, b.forgets, b.dups, b.retries, b.undoFails)
 }
 
 // queue is a short list of events, comparable and free of pointers.
@@ -104,6 +109,7 @@ type explorer struct {
 	initiator int
 	services  []string
 	owned     [][]int // steps by service
+	oneByOne  bool    // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
 	audit     *auditor
 
@@ -113,7 +119,7 @@ type explorer struct {
 	events    []Event
 	foldIDs   map[string]uint16
 	folds     []*Instance
-	outcomes  map[uint64][]outcome
+	outcomes  [][][]outcome // by step and event, then by row
 	foldMemo  map[uint32]uint16
 	seeds     [2]maphash.Seed
 	nodes     []node
@@ -133,7 +139,7 @@ func newExplorer(d *Definition, initiator string, r rules) *explorer {
 	x := &explorer{
 		def: d, rules: r, audit: newAuditor(d),
 		rowIDs: map[string]uint16{}, eventIDs: map[string]uint8{}, foldIDs: map[string]uint16{},
-		outcomes: map[uint64][]outcome{}, foldMemo: map[uint32]uint16{},
+		outcomes: make([][][]outcome, (len(d.Steps())+1)<<8), foldMemo: map[uint32]uint16{},
 		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		visited: map[[2]uint64]struct{}{},
 	}
@@ -268,8 +274,9 @@ func (x *explorer) explore(b bounds) finding {
 					return
 				}
 				if m.broken == "" {
-					m.broken = x.tidy(&m.next)
+					m.broken = x.reread(&m.next, m.by)
 				}
+				x.tidy(&m.next)
 				h := x.hash(&m.next)
 				if _, known := x.visited[h]; known && m.broken == "" {
 					return
@@ -295,14 +302,10 @@ func (x *explorer) explore(b bounds) finding {
 	return finding{states: len(x.nodes), rests: x.rests}
 }
 
-// tidy brings a state into its canonical form, and reports a violation that shows
-// on the way.
-func (x *explorer) tidy(s *state) string {
+// tidy brings a state into its canonical form.
+func (x *explorer) tidy(s *state) {
 	low := s.log.n
 	for v := range x.services {
-		if broken := x.reread(s, v); broken != "" {
-			return broken
-		}
 		for s.off[v] < s.log.n && !x.timerOf(s, v) && x.idle(s, v, s.log.at[s.off[v]]) {
 			s.off[v]++
 		}
@@ -312,7 +315,7 @@ func (x *explorer) tidy(s *state) string {
 		s.seen = [4]uint64{}
 	}
 	if s.left.crashes > 0 || low == 0 {
-		return ""
+		return
 	}
 	copy(s.log.at[:], s.log.at[low:s.log.n])
 	clear(s.log.at[s.log.n-low:])
@@ -321,22 +324,35 @@ func (x *explorer) tidy(s *state) string {
 	for v := range x.services {
 		s.off[v] -= low
 	}
-	return ""
 }
 
 // reread demands that an event which a service has read changes nothing when it
 // comes once more. It proves for all numbers of duplicates what the explored faults
-// show for a few.
-func (x *explorer) reread(s *state, service int) string {
+// show for a few. Only who has just acted needs to be asked.
+func (x *explorer) reread(s *state, by action) string {
+	service := int(by.who)
+	switch by.kind {
+	case actRead:
+	case actTimer:
+		service = x.ownerOf(service)
+	default:
+		return ""
+	}
 	for _, ev := range s.log.at[:s.off[service]] {
 		for _, step := range x.owned[service] {
-			if o := x.react(step, s.rows[step], ev); o[0].changed || len(o) > 1 || len(o[0].emits) > 0 && x.events[ev].Type != AbortRequested {
+			o := x.react(step, s.rows[step], ev)
+			answer := x.events[ev].Type == AbortRequested // each is answered anew
+			if len(o) > 1 || o[0].changed || len(o[0].emits) > 0 && !answer {
 				return fmt.Sprintf("G2: reading %s once more does something to %s, whose row is %s",
 					x.events[ev].short(), x.def.Steps()[step].Name, rowText(&x.rows[s.rows[step]]))
 			}
 		}
 	}
 	return ""
+}
+
+func (x *explorer) ownerOf(step int) int {
+	return slices.Index(x.services, x.def.Steps()[step].Owner)
 }
 
 func (x *explorer) timerOf(s *state, service int) bool {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package choreo
+
+const raceEnabled = false
