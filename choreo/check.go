@@ -50,30 +50,49 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 const maxName = 80 // bytes: leaves room in a topic name of at most 249
 
 type checker struct {
-	d      *Definition
-	faults []Fault
+	d       *Definition
+	faults  []Fault
+	unsound bool // the steps make no graph, so that nothing can be said about it
 }
 
 func (c *checker) fault(code, step, format string, args ...any) {
 	c.faults = append(c.faults, Fault{Code: code, Step: step, Text: fmt.Sprintf(format, args...)})
 }
 
-// finish fills in defaults, checks the definition and derives its graph.
+// finish checks the definition, derives its graph and fills in defaults.
 func (d *Definition) finish() error {
 	c := &checker{d: d}
 	c.names()
 	c.references()
-	if len(c.faults) == 0 && c.sort() {
+	c.settings()
+	c.kinds()
+	if !c.unsound && c.sort() {
 		d.derive()
-		c.pivots()
+		c.pivot()
 		c.data()
 		c.order()
 	}
-	c.settings()
 	if len(c.faults) > 0 {
 		return &DefinitionError{Definition: d.String(), Faults: c.faults}
 	}
+	for i := range d.steps {
+		d.steps[i].fillIn()
+	}
 	return nil
+}
+
+// fillIn sets the retry policies that were left out.
+func (s *StepDef) fillIn() {
+	if s.Retry.isZero() {
+		s.Retry = DefaultRetry()
+	}
+	if s.UndoRetry.isZero() {
+		s.UndoRetry = s.Retry
+		if s.UndoRetry.Backoff == BackoffNone {
+			s.UndoRetry = DefaultRetry()
+		}
+		s.UndoRetry.Attempts = max(s.UndoRetry.Attempts, 10)
+	}
 }
 
 func (c *checker) name(step, what, name string) {
@@ -105,12 +124,15 @@ func (c *checker) names() {
 		}
 		if _, twice := d.index[s.Name]; twice {
 			c.fault("duplicate-step", s.Name, "defined twice: step names are unique within a saga")
+			c.unsound = true
 		}
 		d.index[s.Name] = i
 	}
 }
 
 func (c *checker) references() {
+	before := len(c.faults)
+	defer func() { c.unsound = c.unsound || len(c.faults) > before }()
 	for i := range c.d.steps {
 		s := &c.d.steps[i]
 		lists := []struct {
@@ -208,55 +230,84 @@ func (d *Definition) derive() {
 		}
 	}
 	d.graph = g
-	for i := range d.steps {
-		s := &d.steps[i]
-		if s.Retry.isZero() {
-			s.Retry = DefaultRetry()
-		}
-		if s.UndoRetry.isZero() {
-			s.UndoRetry = s.Retry
-			if s.UndoRetry.Backoff == BackoffNone {
-				s.UndoRetry = DefaultRetry()
-			}
-			s.UndoRetry.Attempts = max(s.UndoRetry.Attempts, 10)
-		}
-	}
 }
 
-func (c *checker) pivots() {
+// kinds checks what makes no sense together, whatever the graph.
+func (c *checker) kinds() {
 	d := c.d
+	switch d.strategy {
+	case ReverseOrder, ParallelOrder, BestEffort, CustomOrder:
+	default:
+		c.fault("strategy", "", "unknown compensation strategy %q: use reverse, parallel, best-effort or custom", d.strategy)
+	}
 	var pivots []string
 	for i := range d.steps {
-		if d.steps[i].Pivot {
-			pivots = append(pivots, d.steps[i].Name)
+		s := &d.steps[i]
+		if s.Pivot {
+			pivots = append(pivots, s.Name)
+			c.pivotKind(s)
 		}
-	}
-	if len(pivots) == 0 {
-		return
+		fromGo := s.In != nil
+		switch {
+		case s.Condition == "" && s.when != nil:
+			c.fault("condition", s.Name, "When needs a name: it stands for the condition in exports")
+		case s.Condition != "" && s.when == nil && fromGo:
+			c.fault("condition", s.Name, "When %q has no function: nothing could decide it", s.Condition)
+		}
+		switch {
+		case s.CompensateIf == "" && s.compensateErr != nil:
+			c.fault("compensate-when", s.Name, "CompensateWhen needs a name: it stands for the filter in exports")
+		case s.CompensateIf != "" && s.compensateErr == nil && fromGo:
+			c.fault("compensate-when", s.Name, "CompensateWhen %q has no function: nothing could decide it", s.CompensateIf)
+		case s.CompensateIf != "" && s.Optional:
+			c.fault("compensate-when", s.Name, "an optional step never fails: CompensateWhen has no meaning there")
+		}
+		switch {
+		case s.UndoAfter == nil:
+		case d.strategy != CustomOrder:
+			c.fault("undo-after", s.Name, "UndoAfter needs choreo.Compensation(choreo.CustomOrder)")
+		case s.NoCompensate:
+			c.fault("undo-after", s.Name, "it has UndoAfter but NoCompensation: drop one of the two")
+		}
 	}
 	if len(pivots) > 1 {
 		c.fault("pivots", "", "%s are all pivots: a saga has at most one", strings.Join(pivots, ", "))
+		c.unsound = true
+	}
+}
+
+func (c *checker) pivotKind(s *StepDef) {
+	if s.Optional {
+		c.fault("pivot", s.Name, "the pivot cannot be optional: its completion is what commits the saga")
+	}
+	if s.Condition != "" {
+		c.fault("pivot", s.Name, "the pivot cannot have a condition: its completion is what commits the saga")
+	}
+	if s.UndoAfter != nil {
+		c.fault("undo-after", s.Name, "the pivot is never undone: UndoAfter has no meaning there")
+	}
+}
+
+// pivot checks where the other steps stand to the pivot.
+func (c *checker) pivot() {
+	d := c.d
+	p := d.graph.pivot
+	if p < 0 {
 		return
 	}
-	p := d.graph.pivot
-	if d.steps[p].Optional {
-		c.fault("pivot", pivots[0], "the pivot cannot be optional: its completion is what commits the saga")
-	}
-	if d.steps[p].Condition != "" {
-		c.fault("pivot", pivots[0], "the pivot cannot have a condition: its completion is what commits the saga")
-	}
+	name := d.steps[p].Name
 	for i := range d.steps {
 		s := &d.steps[i]
 		past := slices.Contains(d.graph.descendants[p], i)
 		if i != p && !past && !slices.Contains(d.graph.descendants[i], p) {
 			c.fault("beside-pivot", s.Name,
-				"it runs beside the pivot %q: let it come before or after it, so that it is known whether it can still be undone", pivots[0])
+				"it runs beside the pivot %q: let it come before or after it, so that it is known whether it can still be undone", name)
 		}
 		if past && s.CompensateIf != "" {
-			c.fault("past-pivot", s.Name, "it comes after the pivot %q and never fails: CompensateWhen has no meaning there", pivots[0])
+			c.fault("past-pivot", s.Name, "it comes after the pivot %q and never fails: CompensateWhen has no meaning there", name)
 		}
 		if past && s.UndoAfter != nil {
-			c.fault("past-pivot", s.Name, "it comes after the pivot %q and is never undone: UndoAfter has no meaning there", pivots[0])
+			c.fault("past-pivot", s.Name, "it comes after the pivot %q and is never undone: UndoAfter has no meaning there", name)
 		}
 	}
 }
@@ -299,33 +350,26 @@ func (d *Definition) inputOf(s *StepDef) (reflect.Type, string) {
 	return joinType, "it waits for several steps"
 }
 
+// order checks the graph of a custom order of compensation.
 func (c *checker) order() {
 	d := c.d
-	switch d.strategy {
-	case ReverseOrder, ParallelOrder, BestEffort, CustomOrder:
-	default:
-		c.fault("strategy", "", "unknown compensation strategy %q: use reverse, parallel, best-effort or custom", d.strategy)
+	if d.strategy != CustomOrder {
+		return
 	}
 	done := make(map[string]bool, len(d.steps))
 	for progress := true; progress; {
 		progress = false
 		for i := range d.steps {
 			s := &d.steps[i]
-			if s.UndoAfter != nil && d.strategy != CustomOrder && !done[s.Name] {
-				c.fault("undo-after", s.Name, "UndoAfter needs choreo.Compensation(choreo.CustomOrder)")
-			}
 			if !done[s.Name] && !slices.ContainsFunc(s.UndoAfter, func(n string) bool { return !done[n] }) {
 				done[s.Name], progress = true, true
 			}
-		}
-		if d.strategy != CustomOrder {
-			return
 		}
 	}
 	for i := range d.steps {
 		s := &d.steps[i]
 		if !done[s.Name] {
-			c.fault("undo-cycle", s.Name, "UndoAfter leads back to the step itself: no step of the circle could ever be undone")
+			c.fault("undo-cycle", s.Name, "its UndoAfter leads into a circle: neither it nor a step of the circle could ever be undone")
 		}
 		for _, n := range s.UndoAfter {
 			if d.pastPivot(n) {
@@ -354,9 +398,6 @@ func (c *checker) settings() {
 			for _, text := range s.UndoRetry.faults() {
 				c.fault("retry", s.Name, "undo %s", text)
 			}
-		}
-		if s.NoCompensate && s.UndoAfter != nil {
-			c.fault("undo-after", s.Name, "it has UndoAfter but NoCompensation: drop one of the two")
 		}
 	}
 }

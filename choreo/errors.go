@@ -3,12 +3,15 @@ package choreo
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Class says how an error of a handler is treated.
 type Class string
 
+// The classes of errors.
 const (
 	// ClassRefused is a business answer ("not enough stock"): never retried.
 	ClassRefused Class = "refused"
@@ -83,22 +86,38 @@ func Classify(err error) *Error {
 		return nil
 	}
 	var classified *Error
-	if errors.As(err, &classified) {
-		return classified
+	switch {
+	case !errors.As(err, &classified):
+		return &Error{Class: ClassRetryable, Err: err}
+	case classified.Class == "":
+		retryable := *classified
+		retryable.Class = ClassRetryable
+		return &retryable
 	}
-	return &Error{Class: ClassRetryable, Err: err}
+	return classified
 }
 
-// maxMessage bounds what of an error's text travels in events, in bytes.
-const maxMessage = 1024
+// What of an error's texts travels in events, in bytes.
+const (
+	maxMessage = 1024
+	maxCode    = 128
+)
 
-// Failure returns e as it travels in events: the text is cut at 1 KiB.
+// Failure returns e as it travels in events: the text is cut at 1 KiB, the code at
+// 128 bytes, and bytes that are no text become question marks.
 func (e *Error) Failure() *Failure {
-	f := &Failure{Class: e.Class, Code: e.Code}
+	f := &Failure{Class: e.Class, Code: plainText(e.Code, maxCode)}
 	if e.Err != nil {
-		f.Message = cutString(e.Err.Error(), maxMessage)
+		f.Message = plainText(e.Err.Error(), maxMessage)
 	}
 	return f
+}
+
+// plainText makes any bytes that a handler put into an error fit for every codec and
+// database: valid UTF-8 without NUL, which PostgreSQL refuses.
+func plainText(s string, n int) string {
+	s = strings.ToValidUTF8(cutString(s, n), "?")
+	return strings.ReplaceAll(s, "\x00", "?")
 }
 
 // cutString cuts s to at most n bytes without splitting a UTF-8 sequence.
@@ -106,8 +125,10 @@ func cutString(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
+	for back := 0; back < utf8.UTFMax && back < n; back++ {
+		if utf8.RuneStart(s[n-back]) {
+			return s[:n-back]
+		}
 	}
-	return s[:n]
+	return s[:n] // no UTF-8 to begin with
 }

@@ -61,18 +61,17 @@ func DefaultRetry() RetryPolicy {
 // before the cap, so that Max is never exceeded and many sagas that are past the
 // cap do not all wait exactly Max unless the drawn delay is above it.
 func (p RetryPolicy) Delay(attempt int, r float64) time.Duration {
-	if attempt < 1 {
-		attempt = 1
+	attempt = max(attempt, 1)
+	if p.Backoff == BackoffNone || p.Initial <= 0 {
+		return 0 // and not 0 times an infinite factor
 	}
 	d := float64(p.Initial)
 	switch p.Backoff {
-	case BackoffNone:
-		return 0
 	case BackoffLinear:
 		d *= float64(attempt)
 	case BackoffExponential:
 		d *= math.Pow(p.Factor, float64(attempt-1))
-	case BackoffFixed:
+	case BackoffNone, BackoffFixed:
 	}
 	d *= 1 - p.Jitter*r
 	if p.Max > 0 && d > float64(p.Max) {

@@ -118,7 +118,10 @@ func (s *StepOf[In, Out]) Optional() *StepOf[In, Out] {
 // bypassed. The name stands for the condition in exports and pictures.
 func (s *StepOf[In, Out]) When(name string, holds func(In) bool) *StepOf[In, Out] {
 	s.def.Condition = name
-	s.def.when = func(in any) bool { return holds(in.(In)) }
+	s.def.when = nil
+	if holds != nil {
+		s.def.when = func(in any) bool { return holds(in.(In)) }
+	}
 	return s
 }
 
