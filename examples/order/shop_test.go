@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -175,7 +176,7 @@ func TestOrdersEndToEnd(t *testing.T) {
 	in.want.Rejected = 4
 
 	data := filepath.Join(t.TempDir(), "data")
-	args := append(in.args, "--data", data)
+	args := slices.Concat(in.args, []string{"--data", data})
 	first := example(t.Context(), args...)
 	requireReport(t, in.want, first)
 	for i, want := range []string{"not an order in JSON", "order bad1: ", "order bad2: ", "order o0: "} {
@@ -229,7 +230,7 @@ func TestSampleOrders(t *testing.T) {
 func TestKilledAtAnyMoment(t *testing.T) {
 	in := writeInput(t, 200)
 	data := filepath.Join(t.TempDir(), "data")
-	args := append(in.args, "--data", data)
+	args := slices.Concat(in.args, []string{"--data", data})
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	seed := rand.Uint64()
@@ -279,7 +280,7 @@ func steps(t *testing.T, path string) (n int64) {
 func TestInterruptedAndResumed(t *testing.T) {
 	in := writeInput(t, 100)
 	data := filepath.Join(t.TempDir(), "data")
-	args := append(in.args, "--data", data)
+	args := slices.Concat(in.args, []string{"--data", data})
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan outcome)
 	go func() { stopped <- example(ctx, args...) }()
@@ -299,20 +300,20 @@ func TestServicesAlone(t *testing.T) {
 	defer func() { require.NoError(t, broker.Close()) }()
 	in := writeInput(t, 50)
 	data := filepath.Join(t.TempDir(), "data")
-	args := append(in.args, "--data", data, "--brokers", strings.Join(broker.Addresses(), ","), "--service")
+	args := slices.Concat(in.args, []string{"--data", data, "--brokers", strings.Join(broker.Addresses(), ","), "--service"})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var others sync.WaitGroup
 	for _, service := range []string{contract.Inventory, contract.Payments, contract.Shipping} {
 		others.Go(func() {
-			got := example(ctx, append(args[:len(args):len(args)], service)...)
+			got := example(ctx, slices.Concat(args, []string{service})...)
 			if got.code != exitGood || got.stdout != "" {
 				t.Errorf("%s ended with %+v", service, got)
 			}
 		})
 	}
-	requireReport(t, in.want, example(t.Context(), append(args, contract.Orders)...))
+	requireReport(t, in.want, example(t.Context(), slices.Concat(args, []string{contract.Orders})...))
 	cancel()
 	others.Wait()
 	requireTables(t, data, in.want)

@@ -168,18 +168,18 @@ func parseOrder(line []byte) (contract.OrderPlaced, error) {
 		order.Items = append(order.Items, contract.Item{SKU: item.SKU, Quantity: *item.Quantity, UnitCents: price})
 	}
 	if err := errors.Join(faults...); err != nil {
-		return order, oneLine{err}
+		return order, oneLineError{err}
 	}
 	_, err := order.Created()
 	return order, err
 }
 
-// oneLine shows joined errors on one line.
-type oneLine struct{ error }
+// oneLineError shows joined errors on one line.
+type oneLineError struct{ error }
 
-func (e oneLine) Unwrap() error { return e.error }
+func (e oneLineError) Unwrap() error { return e.error }
 
-func (e oneLine) Error() string {
+func (e oneLineError) Error() string {
 	return string(bytes.ReplaceAll([]byte(e.error.Error()), []byte("\n"), []byte("; ")))
 }
 

@@ -96,6 +96,7 @@ func refusal(ctx context.Context, tx *sql.Tx, line contract.Line) error {
 	return choreo.Refusef(contract.OutOfStock, "sku %s: %d wanted, %d on hand", line.SKU, line.Quantity, onHand)
 }
 
+// Compensate puts the lines back on hand.
 func (reserveStock) Compensate(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.OrderCreated], _ contract.StockReserved) error {
 	order := &call.Input
 	for _, line := range order.Lines {

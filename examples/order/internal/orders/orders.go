@@ -29,6 +29,7 @@ func Register(p *participant.Participant[*sql.Tx]) {
 
 type createOrder struct{}
 
+// Execute notes the order and what it comes to.
 func (createOrder) Execute(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.OrderPlaced]) (contract.OrderCreated, error) {
 	created, err := call.Input.Created()
 	if err != nil {
@@ -39,6 +40,7 @@ func (createOrder) Execute(ctx context.Context, tx *sql.Tx, call *participant.Ca
 		created.OrderID, created.Customer, int64(created.TotalCents))
 }
 
+// Compensate cancels the order; its row stays.
 func (createOrder) Compensate(ctx context.Context, tx *sql.Tx, _ *participant.Call[contract.OrderPlaced], created contract.OrderCreated) error {
 	return sqltx.ExecOne(ctx, tx,
 		`UPDATE orders SET status = 'cancelled' WHERE order_id = $1 AND status = 'pending'`, created.OrderID)

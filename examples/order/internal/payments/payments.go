@@ -57,6 +57,7 @@ func Load(ctx context.Context, db *sql.DB, accounts []input.Account) (bool, erro
 
 type chargePayment struct{}
 
+// Execute takes the total from the customer's account, if there is enough in it.
 func (chargePayment) Execute(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.StockReserved]) (contract.PaymentCharged, error) {
 	order, err := contract.CreatedOrder(call.Outputs)
 	if err != nil {
@@ -91,6 +92,7 @@ func refusal(ctx context.Context, tx *sql.Tx, order *contract.OrderCreated) erro
 		order.Customer, order.TotalCents, money.Cents(balance))
 }
 
+// Compensate puts the amount back.
 func (chargePayment) Compensate(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.StockReserved], charged contract.PaymentCharged) error {
 	order, err := contract.CreatedOrder(call.Outputs)
 	if err != nil {

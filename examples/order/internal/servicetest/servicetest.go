@@ -4,7 +4,6 @@ package servicetest
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,7 +58,7 @@ func RequireRows(t *testing.T, db *sql.DB, query string, want ...string) {
 func RequireRefused(t *testing.T, code string, err error) {
 	t.Helper()
 	var refusal *choreo.Error
-	require.True(t, errors.As(err, &refusal), "%v", err)
+	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, choreo.ClassRefused, refusal.Class)
 	require.Equal(t, code, refusal.Code)
 }

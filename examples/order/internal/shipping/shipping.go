@@ -41,6 +41,7 @@ func Register(p *participant.Participant[*sql.Tx]) {
 
 type bookShipment struct{}
 
+// Execute books the parcel, if its country is served.
 func (bookShipment) Execute(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.PaymentCharged]) (contract.ShipmentBooked, error) {
 	order, err := contract.CreatedOrder(call.Outputs)
 	if err != nil {
@@ -53,6 +54,7 @@ func (bookShipment) Execute(ctx context.Context, tx *sql.Tx, call *participant.C
 		`INSERT INTO shipments (order_id, country, status) VALUES ($1, $2, 'booked')`, order.OrderID, order.ShipTo)
 }
 
+// Compensate cancels the parcel.
 func (bookShipment) Compensate(ctx context.Context, tx *sql.Tx, _ *participant.Call[contract.PaymentCharged], booked contract.ShipmentBooked) error {
 	return sqltx.ExecOne(ctx, tx,
 		`UPDATE shipments SET status = 'cancelled' WHERE order_id = $1 AND status = 'booked'`, booked.OrderID)
