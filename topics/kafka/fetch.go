@@ -11,8 +11,7 @@ import (
 const (
 	// fetchVersion is the last without tagged fields.
 	fetchVersion = 11
-	// fetchWait is how long a broker holds a fetch back that has nothing to say. It
-	// bounds how long partitions that come to a loop wait to be included.
+	// fetchWait is how long a broker holds a fetch back that has nothing to say.
 	fetchWait = 500 * time.Millisecond
 	// Bytes of one response, in all and of one partition. A broker sends at least one
 	// batch, whatever its size.

@@ -222,6 +222,7 @@ func (g *generation) place(ctx context.Context, loops map[int32]*fetchLoop, orph
 		return nil
 	}
 	now = time.Now()
+	placed := make(map[int32][]*position)
 	for _, p := range orphans {
 		if p.due.After(now) {
 			left = append(left, p)
@@ -239,13 +240,18 @@ func (g *generation) place(ctx context.Context, loops map[int32]*fetchLoop, orph
 			left = append(left, p)
 			continue
 		}
-		loop := loops[leader]
-		if loop == nil {
+		placed[leader] = append(placed[leader], p)
+	}
+	for leader, positions := range placed {
+		loop, runs := loops[leader]
+		if !runs {
 			loop = newFetchLoop(g, leader)
 			loops[leader] = loop
+		}
+		loop.add(positions)
+		if !runs {
 			g.running.Go(func() { loop.run(ctx) })
 		}
-		loop.add(p)
 	}
 	return left
 }

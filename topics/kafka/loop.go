@@ -36,24 +36,53 @@ type fetchLoop struct {
 	request    []byte // the buffer of the last exchange, for the next one
 	records    []choreo.Record
 
-	mu    sync.Mutex
-	inbox []*position
-	came  chan struct{} // holds a value after something came in
+	mu        sync.Mutex
+	inbox     []*position
+	interrupt context.CancelFunc // of the fetch that is under way; nil without one
+	came      chan struct{}      // holds a value after something came in
 }
 
 func newFetchLoop(g *generation, broker int32) *fetchLoop {
 	return &fetchLoop{generation: g, broker: broker, decoder: newDecoder(), came: make(chan struct{}, 1)}
 }
 
-// add gives the loop a position.
-func (l *fetchLoop) add(p *position) {
+// errInterrupted ends a fetch so that the next can include what came in.
+var errInterrupted = errors.New("positions came in")
+
+// add gives the loop positions. A fetch that is held back by the broker does not make
+// them wait.
+func (l *fetchLoop) add(positions []*position) {
 	l.mu.Lock()
-	l.inbox = append(l.inbox, p)
+	l.inbox = append(l.inbox, positions...)
+	if l.interrupt != nil {
+		l.interrupt()
+	}
 	l.mu.Unlock()
 	select {
 	case l.came <- struct{}{}:
 	default:
 	}
+}
+
+// exchange sends a fetch, unless something has come in.
+func (l *fetchLoop) exchange(ctx context.Context, e *exchange) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchWait+l.generation.log.config.RequestTimeout)
+	defer cancel()
+	l.mu.Lock()
+	if len(l.inbox) > 0 {
+		l.mu.Unlock()
+		return errInterrupted
+	}
+	l.interrupt = cancel
+	l.mu.Unlock()
+	_, err := l.generation.log.transport.RoundTrip(ctx, l.generation.log.address, e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.interrupt = nil
+	if errors.Is(err, context.Canceled) && len(l.inbox) > 0 {
+		return errInterrupted
+	}
+	return err
 }
 
 // run fetches until ctx ends or the lanes take no more.
@@ -84,11 +113,12 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 	e := &exchange{key: protocol.Fetch, minVersion: fetchVersion, broker: l.broker,
 		buffer: appendFetch(l.request[:0], g.log.config.ClientID, l.positions)}
 	l.request = nil
-	bounded, cancel := context.WithTimeout(ctx, fetchWait+g.log.config.RequestTimeout)
-	_, err := g.log.transport.RoundTrip(bounded, g.log.address, e)
-	cancel()
+	err := l.exchange(ctx, e)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if errors.Is(err, errInterrupted) {
+		return nil
 	}
 	var stop error
 	if err == nil {

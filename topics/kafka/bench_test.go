@@ -1,0 +1,138 @@
+package kafka_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/topics"
+	"github.com/choreo-go/choreo/topics/kafka"
+)
+
+// events returns n records with the shape of a saga's events: a dozen headers and a
+// payload of 200 bytes.
+func events(n int) []choreo.Record {
+	records := make([]choreo.Record, n)
+	for i := range records {
+		records[i] = choreo.Record{Topic: "bench", Partition: choreo.AnyPartition,
+			Key: fmt.Appendf(nil, "018f3a3e-0000-7000-8000-%012d", i), Value: make([]byte, 200)}
+		for h := range 12 {
+			records[i].Headers = append(records[i].Headers, choreo.Header{Key: fmt.Sprintf("ce_header%d", h), Value: make([]byte, 20)})
+		}
+	}
+	return records
+}
+
+func benchLog(b *testing.B) *kafka.Log {
+	log := open(b, kafka.Config{Brokers: broker(b).Addresses()})
+	require.NoError(b, log.CreateTopic(b.Context(), topics.TopicSpec{Name: "bench", Partitions: 12}))
+	return log
+}
+
+// BenchmarkPublish is the cost of a record, by how many come in a call.
+func BenchmarkPublish(b *testing.B) {
+	for _, size := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("records=%d", size), func(b *testing.B) {
+			log := benchLog(b)
+			records := events(size)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if errs := log.Publish(b.Context(), records); errs != nil {
+					b.Fatal(errs)
+				}
+				n += size
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+	b.Run("callers=256", func(b *testing.B) {
+		log := benchLog(b)
+		records := events(256)
+		b.SetParallelism(128)
+		var next atomic.Int64
+		b.RunParallel(func(pb *testing.PB) {
+			own := records[next.Add(1)%256:][:1]
+			for pb.Next() {
+				if errs := log.Publish(b.Context(), own); errs != nil {
+					b.Error(errs)
+				}
+			}
+		})
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+}
+
+// BenchmarkConsume is the cost of a record that is handled by doing nothing.
+func BenchmarkConsume(b *testing.B) {
+	log := benchLog(b)
+	records := events(1000)
+	for written := 0; written < b.N; written += len(records) {
+		if errs := log.Publish(b.Context(), records); errs != nil {
+			b.Fatal(errs)
+		}
+	}
+	var handled atomic.Int64
+	ctx, stop := context.WithCancel(b.Context())
+	b.ReportAllocs()
+	b.ResetTimer()
+	err := log.Consume(ctx, topics.ConsumeConfig{Group: "g", Topics: []string{"bench"}},
+		func(_ context.Context, batch []choreo.Record) error {
+			if handled.Add(int64(len(batch))) >= int64(b.N) {
+				stop()
+			}
+			return nil
+		})
+	require.NoError(b, err)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// BenchmarkIdleHop is the time from Publish to the handler on an idle log.
+func BenchmarkIdleHop(b *testing.B) {
+	log := benchLog(b)
+	records := events(64)
+	arrived := make(chan time.Time, 1)
+	var reading sync.WaitGroup
+	ctx, stop := context.WithCancel(b.Context())
+	assigned := make(chan struct{})
+	reading.Go(func() {
+		var once sync.Once
+		err := log.Consume(ctx, topics.ConsumeConfig{Group: "g", Topics: []string{"bench"},
+			OnState: func(topics.ConsumeState) { once.Do(func() { close(assigned) }) }},
+			func(_ context.Context, batch []choreo.Record) error {
+				arrived <- time.Now()
+				return nil
+			})
+		require.NoError(b, err)
+	})
+	<-assigned
+	var hops []time.Duration
+	hop := func(i int) {
+		begin := time.Now()
+		binary.BigEndian.PutUint64(records[i%64].Value, uint64(i))
+		if errs := log.Publish(b.Context(), records[i%64:][:1]); errs != nil {
+			b.Fatal(errs)
+		}
+		hops = append(hops, (<-arrived).Sub(begin))
+	}
+	for i := range 20 {
+		hop(i)
+	}
+	hops = hops[:0]
+	for i := 0; b.Loop(); i++ {
+		hop(i)
+	}
+	stop()
+	reading.Wait()
+	slices.Sort(hops)
+	b.ReportMetric(float64(hops[len(hops)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(hops[len(hops)*99/100].Microseconds()), "p99-µs")
+}
