@@ -54,8 +54,8 @@ func (s *SQLStore) lock(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) 
 	if len(sagas) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(key) FROM unnest($1::text::bigint[]) AS key",
-		numbers(s.base.lockKeys(sagas)))
+	query, keys := s.base.lockSagas(sagas)
+	_, err := tx.ExecContext(ctx, query, keys)
 	return err
 }
 

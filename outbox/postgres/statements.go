@@ -18,10 +18,7 @@ const bucket = "(hashtext(aggregateid) & 63)"
 // any driver of database/sql: whole numbers as '{1,2}', keys as a JSON array.
 func (b *base) statements() {
 	t := b.tables
-	b.loadOne = t.LoadOne()
-	b.upsertStep = t.UpsertSteps(1)
-	b.upsertSaga = t.UpsertSagas(1)
-	b.insertEntry = t.InsertEntries(1)
+	b.texts = t.Texts()
 	const except = "aggregateid NOT IN (SELECT json_array_elements_text($1::text::json))"
 	b.lockBuckets = "SELECT bucket, pg_try_advisory_xact_lock($3, bucket) FROM (SELECT DISTINCT " + bucket + " AS bucket" +
 		" FROM (SELECT aggregateid FROM " + t.Outbox + " WHERE " + except + " ORDER BY seq LIMIT $2) AS oldest) AS buckets"

@@ -48,8 +48,8 @@ type base struct {
 	tables table.Tables
 	class  int32 // of the two-part advisory locks of this schema
 
-	loadOne, upsertStep, upsertSaga, insertEntry string
-	lockBuckets, readBuckets, delete, backlog    string
+	texts                                     *table.Texts
+	lockBuckets, readBuckets, delete, backlog string
 }
 
 func newBase(config *Config) base {
@@ -74,15 +74,18 @@ func (b *base) hash(parts ...string) int64 {
 	return int64(h.Sum64()) //nolint:gosec // any bits will do
 }
 
-// lockKeys returns the keys of the sagas' locks in the one order in which all units
-// take them.
-func (b *base) lockKeys(sagas []outbox.SagaID) []int64 {
+// lockSagas returns the statement that locks sagas, and its parameter. All units take the
+// locks in the one order of their keys.
+func (b *base) lockSagas(sagas []outbox.SagaID) (string, any) {
+	if len(sagas) == 1 {
+		return "SELECT pg_advisory_xact_lock($1)", b.hash(sagas[0].Saga, sagas[0].ID)
+	}
 	keys := make([]int64, len(sagas))
 	for i, id := range sagas {
 		keys[i] = b.hash(id.Saga, id.ID)
 	}
 	slices.Sort(keys)
-	return slices.Compact(keys)
+	return "SELECT pg_advisory_xact_lock(key) FROM unnest($1::text::bigint[]) AS key", numbers(keys)
 }
 
 // Ping reports whether the database answers.

@@ -52,11 +52,11 @@ func (s *Store) begin(ctx context.Context, sagas []outbox.SagaID) (*unit, error)
 	var batch pgx.Batch
 	batch.BeginTx(unitTx)
 	u := &unit{store: s, conn: conn}
-	s.base.queueLoad(&batch, sagas)
+	queries := s.base.queueLoad(&batch, sagas)
 	results := conn.SendBatch(ctx, &batch)
 	u.tx = results.Tx()
 	u.handler = &handlerTx{tx: u.tx, ended: new(atomic.Bool)}
-	if u.rows, err = load(results, &batch, sagas); err != nil {
+	if u.rows, err = load(results, &batch, queries, sagas); err != nil {
 		return nil, errors.Join(u.handler.mark(err), u.Rollback(ctx))
 	}
 	return u, nil
@@ -69,36 +69,37 @@ func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (ou
 		return nil, fmt.Errorf("join: %w", err)
 	}
 	var batch pgx.Batch
-	s.base.queueLoad(&batch, sagas)
+	queries := s.base.queueLoad(&batch, sagas)
 	u := &unit{store: s, tx: tx}
-	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, sagas); err != nil {
+	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, queries, sagas); err != nil {
 		return nil, fmt.Errorf("join: %w", explain(err))
 	}
 	return u, nil
 }
 
-// queueLoad queues a lock for each key and then a query for each saga. One statement for
-// each is faster than one for all up to some ten sagas, and its plan cannot go astray when
-// the tables grow.
-func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) {
-	for _, key := range b.lockKeys(sagas) {
-		batch.Queue("SELECT pg_advisory_xact_lock($1)", key)
+// queueLoad queues what locks and reads the sagas. It returns how many of the queries at
+// the end read.
+func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) int {
+	if len(sagas) > 0 {
+		batch.Queue(b.lockSagas(sagas))
 	}
-	for _, id := range sagas {
-		batch.Queue(b.loadOne, id.ID, id.Saga)
+	parts := table.Parts(&b.texts.Load, table.LoadValues, sagas)
+	for _, part := range parts {
+		batch.Queue(part.Text, part.Values...)
 	}
+	return len(parts)
 }
 
-// load reads the results of a batch that ends with queueLoad.
-func load(results pgx.BatchResults, batch *pgx.Batch, sagas []outbox.SagaID) (table.Loaded, error) {
+// load reads the results of a batch that ends with queries of queueLoad.
+func load(results pgx.BatchResults, batch *pgx.Batch, queries int, sagas []outbox.SagaID) (table.Loaded, error) {
 	loaded := table.Load(sagas)
 	err := func() error {
-		for range batch.Len() - len(sagas) {
+		for range batch.Len() - queries {
 			if _, err := results.Exec(); err != nil {
 				return fmt.Errorf("lock the sagas: %w", err)
 			}
 		}
-		for range sagas {
+		for range queries {
 			rows, err := results.Query()
 			if err != nil {
 				return fmt.Errorf("load the rows of the sagas: %w", err)
@@ -177,7 +178,9 @@ func (u *unit) usable() error {
 // commit at its end.
 func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
 	var batch pgx.Batch
-	u.store.base.queueWrite(&batch, changes)
+	for _, part := range u.store.base.texts.Write(changes) {
+		batch.Queue(part.Text, part.Values...)
+	}
 	if u.conn != nil {
 		batch.Queue("commit")
 	}
@@ -223,19 +226,6 @@ func (u *unit) mayHaveCommitted(err error, atCommit bool) bool {
 		return false // nothing was sent
 	}
 	return conn.IsClosed() || conn.TxStatus() == 'I'
-}
-
-// queueWrite queues one statement for each row.
-func (b *base) queueWrite(batch *pgx.Batch, changes *outbox.Changes) {
-	for i := range changes.Steps {
-		batch.Queue(b.upsertStep, table.StepValues(nil, &changes.Steps[i])...)
-	}
-	for i := range changes.Sagas {
-		batch.Queue(b.upsertSaga, table.SagaValues(nil, &changes.Sagas[i])...)
-	}
-	for i := range changes.Entries {
-		batch.Queue(b.insertEntry, table.EntryValues(nil, &changes.Entries[i])...)
-	}
 }
 
 // explain makes clear what PostgreSQL says of a transaction in which something failed.

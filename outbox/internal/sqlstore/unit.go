@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/choreo-go/choreo/outbox"
@@ -24,33 +23,17 @@ type Core struct {
 	// Explain makes an error of a commit clearer. Nil leaves all as they are.
 	Explain func(err error) error
 
-	loadOne string
-	// The texts for 1, 2, 4, … rows or sagas.
-	load, steps, sagas, entries [powers]string
+	texts *table.Texts
 }
-
-// rowsMax bounds the rows of one statement. Its texts are made for powers of two, so
-// that there are few to prepare.
-const (
-	powers  = 7
-	rowsMax = 1 << (powers - 1)
-)
 
 // New returns a core over tables. Its exported fields are for the caller to set.
 func New(tables table.Tables) *Core {
-	c := &Core{Committed: table.NewSignal(), loadOne: tables.LoadOne()}
-	for p := range powers {
-		n := 1 << p
-		c.load[p], c.steps[p] = tables.Load(n), tables.UpsertSteps(n)
-		c.sagas[p], c.entries[p] = tables.UpsertSagas(n), tables.InsertEntries(n)
-	}
-	return c
+	return &Core{Committed: table.NewSignal(), texts: tables.Texts()}
 }
 
-// Queries returns the texts that are worth to be prepared by [Statements.Prepare]: those
-// for up to 8 rows. With more, to parse them is little beside the rest.
+// Queries returns the texts of all statements that units run, for [Statements.Prepare].
 func (c *Core) Queries() []string {
-	return slices.Concat([]string{c.loadOne}, c.load[:4], c.steps[:4], c.sagas[:4], c.entries[:4])
+	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:])
 }
 
 // Begin begins a transaction through begin and opens a unit in it. ctx bounds the
@@ -126,33 +109,16 @@ func (u *unit) load(ctx context.Context, sagas []outbox.SagaID) error {
 	if err := u.core.Lock(ctx, u.tx, sagas); err != nil {
 		return fmt.Errorf("lock the sagas: %w", err)
 	}
-	for len(sagas) > 0 {
-		n := min(len(sagas), rowsMax)
-		if err := u.loadSome(ctx, sagas[:n]); err != nil {
+	for _, part := range table.Parts(&u.core.texts.Load, table.LoadValues, sagas) {
+		if err := u.loadPart(ctx, part); err != nil {
 			return fmt.Errorf("load the rows of the sagas: %w", err)
 		}
-		sagas = sagas[n:]
 	}
 	return nil
 }
 
-func (u *unit) loadSome(ctx context.Context, sagas []outbox.SagaID) error {
-	var (
-		query  string
-		values []any
-	)
-	if len(sagas) == 1 {
-		query, values = u.core.loadOne, []any{sagas[0].ID, sagas[0].Saga}
-	} else {
-		// As many parameters as the next power of two: the last id fills them up.
-		power := bits.Len(uint(len(sagas) - 1))
-		values = make([]any, 1<<power)
-		for i := range values {
-			values[i] = sagas[min(i, len(sagas)-1)].ID
-		}
-		query = u.core.load[power]
-	}
-	rows, err := u.core.Statements.Query(ctx, u.tx, query, values...)
+func (u *unit) loadPart(ctx context.Context, part table.Part) error {
+	rows, err := u.core.Statements.Query(ctx, u.tx, part.Text, part.Values...)
 	if err != nil {
 		return err
 	}
@@ -244,41 +210,11 @@ func (u *unit) Rollback(context.Context) error {
 	return nil
 }
 
-// write writes all changes. Rows that a later one replaces are left out, since a
-// statement can write a row but once.
 func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
-	type stepKey struct {
-		saga outbox.SagaID
-		step string
-	}
-	c := u.core
-	steps := table.Last(changes.Steps, func(r *outbox.StepRow) stepKey { return stepKey{r.SagaID, r.Step} })
-	if err := inParts(ctx, u, &c.steps, table.StepValues, steps); err != nil {
-		return fmt.Errorf("write steps: %w", err)
-	}
-	sagas := table.Last(changes.Sagas, func(r *outbox.SagaRow) outbox.SagaID { return r.SagaID })
-	if err := inParts(ctx, u, &c.sagas, table.SagaValues, sagas); err != nil {
-		return fmt.Errorf("write sagas: %w", err)
-	}
-	if err := inParts(ctx, u, &c.entries, table.EntryValues, changes.Entries); err != nil {
-		return fmt.Errorf("write the outbox: %w", err)
-	}
-	return nil
-}
-
-// inParts writes rows by as few statements as the powers of two allow.
-func inParts[R any](ctx context.Context, u *unit, queries *[powers]string, values func([]any, *R) []any, rows []R) error {
-	for len(rows) > 0 {
-		power := min(bits.Len(uint(len(rows)))-1, powers-1)
-		n := 1 << power
-		var args []any
-		for i := range rows[:n] {
-			args = values(args, &rows[i])
+	for _, part := range u.core.texts.Write(changes) {
+		if err := u.core.Statements.Exec(ctx, u.tx, part.Text, part.Values...); err != nil {
+			return fmt.Errorf("write the unit's rows: %w", err)
 		}
-		if err := u.core.Statements.Exec(ctx, u.tx, queries[power], args...); err != nil {
-			return err
-		}
-		rows = rows[n:]
 	}
 	return nil
 }

@@ -57,24 +57,3 @@ func (l Loaded) Check(c *outbox.Changes) error {
 	}
 	return errors.Join(faults...)
 }
-
-// Last returns the rows without those that a later one of the same key replaces.
-func Last[R any, K comparable](rows []R, key func(*R) K) []R {
-	if len(rows) < 2 {
-		return rows
-	}
-	last := make(map[K]int, len(rows))
-	for i := range rows {
-		last[key(&rows[i])] = i
-	}
-	if len(last) == len(rows) {
-		return rows
-	}
-	kept := make([]R, 0, len(last))
-	for i := range rows {
-		if last[key(&rows[i])] == i {
-			kept = append(kept, rows[i])
-		}
-	}
-	return kept
-}

@@ -1,8 +1,13 @@
 package table
 
 import (
+	"fmt"
+	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/choreo-go/choreo/outbox"
 )
 
 // Tables are the names of Choreo's tables, quoted and with their schema.
@@ -33,16 +38,91 @@ var (
 	insertColumns = []string{"id", "aggregatetype", "aggregateid", "type", "payload", "kafka_partition", "record_key", "headers"}
 )
 
-// UpsertSteps returns the statement that writes n rows of choreo_step. Its values are
-// those of [StepValues]; no two rows may have the same key.
-func (t Tables) UpsertSteps(n int) string { return upsert(t.Step, stepColumns, stepKey, n) }
+// Powers is for how many powers of two there are texts: 1, 2, 4, … 16. More rows take
+// several statements, so that there are few to prepare.
+const Powers = 5
 
-// UpsertSagas is UpsertSteps for choreo_saga and [SagaValues].
-func (t Tables) UpsertSagas(n int) string { return upsert(t.Saga, sagaColumns, sagaKey, n) }
+// Texts are the statements of a unit of work. Each is there for 1, 2, 4, … rows.
+type Texts struct {
+	// Load reads all rows of sagas, as [Loaded.Add] takes them. Its values are those of
+	// [LoadValues].
+	Load [Powers]string
+	// Steps writes rows of choreo_step with the values of [StepValues], Sagas rows of
+	// choreo_saga with those of [SagaValues]. No two rows of one statement may have the
+	// same key.
+	Steps, Sagas [Powers]string
+	// Entries adds rows to choreo_outbox with the values of [EntryValues]. Their seq is
+	// in the order of the values.
+	Entries [Powers]string
+}
 
-// InsertEntries returns the statement that adds n rows to choreo_outbox, with the
-// values of [EntryValues]. Their seq is in the order of the values.
-func (t Tables) InsertEntries(n int) string { return insert(t.Outbox, insertColumns, n) }
+// Texts makes the statements.
+func (t Tables) Texts() *Texts {
+	var texts Texts
+	for p := range Powers {
+		n := 1 << p
+		texts.Load[p] = t.load(n)
+		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n)
+		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n)
+		texts.Entries[p] = insert(t.Outbox, insertColumns, n)
+	}
+	return &texts
+}
+
+// Part is what one statement writes or reads.
+type Part struct {
+	Text   string
+	Values []any
+}
+
+// Parts divides rows among as few statements as there can be.
+func Parts[R any](texts *[Powers]string, values func([]any, *R) []any, rows []R) []Part {
+	var parts []Part
+	for len(rows) > 0 {
+		power := min(bits.Len(uint(len(rows)))-1, Powers-1)
+		part := Part{Text: texts[power]}
+		for i := range rows[:1<<power] {
+			part.Values = values(part.Values, &rows[i])
+		}
+		parts = append(parts, part)
+		rows = rows[1<<power:]
+	}
+	return parts
+}
+
+// Write returns the statements that write changes. A row that a later one replaces is left
+// out, since one statement can write a row but once.
+func (t *Texts) Write(c *outbox.Changes) []Part {
+	type stepKey struct {
+		saga outbox.SagaID
+		step string
+	}
+	steps := last(c.Steps, func(r *outbox.StepRow) stepKey { return stepKey{r.SagaID, r.Step} })
+	sagas := last(c.Sagas, func(r *outbox.SagaRow) outbox.SagaID { return r.SagaID })
+	return slices.Concat(
+		Parts(&t.Steps, StepValues, steps), Parts(&t.Sagas, SagaValues, sagas), Parts(&t.Entries, EntryValues, c.Entries))
+}
+
+// last returns the rows without those that a later one of the same key replaces.
+func last[R any, K comparable](rows []R, key func(*R) K) []R {
+	if len(rows) < 2 {
+		return rows
+	}
+	places := make(map[K]int, len(rows))
+	for i := range rows {
+		places[key(&rows[i])] = i
+	}
+	if len(places) == len(rows) {
+		return rows
+	}
+	kept := make([]R, 0, len(places))
+	for i := range rows {
+		if places[key(&rows[i])] == i {
+			kept = append(kept, rows[i])
+		}
+	}
+	return kept
+}
 
 func upsert(table string, columns, key []string, n int) string {
 	set := make([]string, 0, len(rowColumns)+1)
@@ -67,27 +147,20 @@ func insert(table string, columns []string, n int) string {
 	return b.String()
 }
 
-// Load returns the statement that reads all rows of sagas with the n given ids, of
-// any definition, as [Loaded.Add] takes them. Its values are the ids, which may
-// repeat.
-func (t Tables) Load(n int) string {
-	var in strings.Builder
-	in.WriteString(" WHERE saga_id IN (")
-	parameters(&in, 1, n)
-	in.WriteByte(')')
-	return t.load(in.String())
-}
-
-// LoadOne returns the statement that reads all rows of the one saga with the id $1
-// and the definition $2.
-func (t Tables) LoadOne() string { return t.load(" WHERE saga_id = $1 AND saga = $2") }
-
-// load reads both tables at once. A saga's own row has no step and comes with the
-// empty one.
-func (t Tables) load(where string) string {
+// load makes a query for each saga and table. One with a list of ids would read tables of
+// which the planner believes that they are small from end to end, and a prepared one
+// would go on to do so when they have grown. A saga's own row has no step and comes
+// with the empty one.
+func (t Tables) load(n int) string {
 	columns := strings.Join(rowColumns, ", ")
-	return "SELECT saga_id, saga, step, " + columns + " FROM " + t.Step + where +
-		" UNION ALL SELECT saga_id, saga, '', " + columns + " FROM " + t.Saga + where
+	var queries []string
+	for i := range n {
+		where := fmt.Sprintf(" WHERE saga_id = $%d AND saga = $%d", 2*i+1, 2*i+2)
+		queries = append(queries,
+			"SELECT saga_id, saga, step, "+columns+" FROM "+t.Step+where,
+			"SELECT saga_id, saga, '', "+columns+" FROM "+t.Saga+where)
+	}
+	return strings.Join(queries, " UNION ALL ")
 }
 
 // SelectEntries is the head of the statements that read entries for [ScanEntry]. id

@@ -77,6 +77,9 @@ func KeyTexts(keys []string) []string {
 	return texts
 }
 
+// LoadValues appends the values that name a saga to read.
+func LoadValues(values []any, id *outbox.SagaID) []any { return append(values, id.ID, id.Saga) }
+
 // orNull keeps a nil slice from becoming an empty, typed value.
 func orNull(b []byte) any {
 	if b == nil {
@@ -122,8 +125,7 @@ func Load(sagas []outbox.SagaID) Loaded {
 	return l
 }
 
-// Add adds one row that the statements of [Tables.Load] returned; a row of a saga
-// that is not in the set is left out.
+// Add adds one row that [Texts.Load] returned.
 func (l Loaded) Add(s Scanner) error {
 	var (
 		id                             outbox.SagaID
@@ -141,10 +143,7 @@ func (l Loaded) Add(s Scanner) error {
 	if err != nil {
 		return fmt.Errorf("scan a row: %w", err)
 	}
-	rows, asked := l[id]
-	if !asked {
-		return nil
-	}
+	rows := l[id]
 	row.State = choreo.RowState(state)
 	if row.Noted, err = parseNames(noted); err != nil {
 		return fmt.Errorf("saga %s %q, step %q: noted: %w", id.Saga, id.ID, step, err)
