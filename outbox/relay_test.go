@@ -239,7 +239,7 @@ func TestRelayAsksSoonForWhatAnotherWorksOn(t *testing.T) {
 func TestRelayBoundsAPublication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, outbox.RelayConfig{PublishTimeout: 3 * time.Second})
-		r.onPublish(func(ctx context.Context, records []choreo.Record) []error {
+		r.onPublish(func(ctx context.Context, _ []choreo.Record) []error {
 			<-ctx.Done()
 			return []error{ctx.Err()}
 		})
@@ -416,7 +416,7 @@ func TestRelayIsNotStarvedBySlowFailures(t *testing.T) {
 					errs[i] = errors.Join(r.log.Publish(ctx, records[i:i+1])...)
 				}
 			}
-			if slices.Contains(errs, error(context.DeadlineExceeded)) {
+			if slices.Contains(errs, context.DeadlineExceeded) {
 				<-ctx.Done()
 			}
 			return errs

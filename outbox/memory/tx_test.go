@@ -220,7 +220,7 @@ func TestJoinedUnitThatFailedCannotBeCommitted(t *testing.T) {
 	require.ErrorContains(t, u.Commit(t.Context(), changes(id("a"))), "disk full")
 	store.SetHook(nil)
 	require.ErrorIs(t, tx.Commit(t.Context()), memory.ErrTxDone)
-	require.Zero(t, db.Snapshot().Tables[table]["k"])
+	require.Empty(t, db.Snapshot().Tables[table]["k"])
 }
 
 func TestSnapshotIsACopy(t *testing.T) {
