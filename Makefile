@@ -44,6 +44,8 @@ lint: $(LINT) ## gofmt, go vet, golangci-lint, shellcheck where it is installed
 		[[ -z $$unformatted ]] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	$(LINT) run ./...
+	@sleepers=$$(grep -lw 'time\.Sleep' $$(grep -Lw 'testing/synctest' $$(git ls-files '*_test.go'))); \
+		[[ -z $$sleepers ]] || { echo "tests that sleep outside of testing/synctest:"; echo "$$sleepers"; exit 1; }
 	@! command -v shellcheck >/dev/null || shellcheck -x integration/scripts/*.sh .ci/run
 
 .PHONY: lint-install
