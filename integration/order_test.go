@@ -50,6 +50,9 @@ func TestRebalanceUnderLoad(t *testing.T) {
 	for i := range 6 {
 		s.progressed((i + 1) * n / 10)
 		second := []*running{s.start("payments"), s.start("inventory"), s.start("shipping")}
+		for _, r := range second {
+			r.joined()
+		}
 		s.progressed((i+1)*n/10 + n/20)
 		for _, r := range second {
 			r.stop()

@@ -154,7 +154,7 @@ type running struct {
 // start starts a service alone.
 func (s *shop) start(service string, args ...string) *running {
 	s.t.Helper()
-	r := &running{s: s, name: service, ended: make(chan error, 1), log: &logTail{}}
+	r := &running{s: s, name: service, ended: make(chan error, 1), log: newLogTail()}
 	r.cmd = s.command(context.Background(), append([]string{"--service", service}, args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, r.log
 	require.NoError(s.t, r.cmd.Start())
@@ -173,6 +173,18 @@ func (r *running) kill() {
 	r.s.t.Helper()
 	require.NoError(r.s.t, r.cmd.Process.Kill())
 	<-r.ended
+}
+
+// joined waits until the process has partitions assigned.
+func (r *running) joined() {
+	r.s.t.Helper()
+	select {
+	case <-r.log.reading:
+	case err := <-r.ended:
+		require.Failf(r.s.t, "ended before it joined its group", "%s: %v: %s", r.name, err, r.log)
+	case <-time.After(time.Minute):
+		require.Failf(r.s.t, "did not join its group", "%s: %s", r.name, r.log)
+	}
 }
 
 // stop ends the process with SIGTERM and expects it to stop in good order.
@@ -239,11 +251,16 @@ func (s *shop) requireRest(o outcome, n int) {
 	}
 }
 
-// logTail keeps the last lines that a process writes to stderr.
+// logTail keeps the last lines that a process writes to stderr, and tells when it says
+// that it reads.
 type logTail struct {
-	mu    sync.Mutex
-	lines []string
+	mu      sync.Mutex
+	lines   []string
+	once    sync.Once
+	reading chan struct{}
 }
+
+func newLogTail() *logTail { return &logTail{reading: make(chan struct{})} }
 
 const logTailLines = 40
 
@@ -253,6 +270,9 @@ func (l *logTail) Write(p []byte) (int, error) {
 	lines := bufio.NewScanner(bytes.NewReader(p))
 	for lines.Scan() {
 		l.lines = append(l.lines, lines.Text())
+		if strings.Contains(lines.Text(), "\treading\t") {
+			l.once.Do(func() { close(l.reading) })
+		}
 	}
 	if len(l.lines) > logTailLines {
 		l.lines = l.lines[len(l.lines)-logTailLines:]

@@ -49,7 +49,13 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 	s.logger = newLogger(s.stderr, o.service != "")
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
-		return nil, err
+		if ctx.Err() == nil {
+			return nil, err
+		}
+		if s.feeds() {
+			return nil, errors.New("stopped before the services were up")
+		}
+		return nil, nil // there was nothing to finish
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -61,7 +67,7 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 			}
 		})
 	}
-	if !slices.ContainsFunc(s.services, func(svc *service) bool { return svc.name == contract.Orders }) {
+	if !s.feeds() {
 		<-ctx.Done()
 		running.Wait()
 		return nil, failure(ctx)
@@ -82,6 +88,9 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 	}
 	return s.settle(context.WithoutCancel(ctx), watch, took)
 }
+
+// feeds reports whether this process starts the orders.
+func (s *shop) feeds() bool { return s.o.service == "" || s.o.service == contract.Orders }
 
 // failure returns why a context ended, or nil where somebody asked for it.
 func failure(ctx context.Context) error {
