@@ -27,7 +27,7 @@ type Config struct {
 type Broker struct {
 	cluster   *kfake.Cluster
 	addresses []string
-	lock      *os.File // nil in memory
+	unlock    func() error
 	close     sync.Once
 	closeErr  error
 }
@@ -54,13 +54,13 @@ func Start(config Config) (*Broker, error) {
 		kfake.GroupMinSessionTimeout(minSession),
 		kfake.WithLogger(logger{config.Logger.Sugar()}),
 	}
-	b := &Broker{}
+	b := &Broker{unlock: func() error { return nil }}
 	if config.DataDir != "" {
-		lock, err := lockFolder(config.DataDir)
+		unlock, err := lockFolder(config.DataDir)
 		if err != nil {
 			return nil, fmt.Errorf("embedded: Config.DataDir %s: %w", config.DataDir, err)
 		}
-		b.lock = lock
+		b.unlock = unlock
 		options = append(options, kfake.DataDir(config.DataDir))
 	}
 	cluster, err := kfake.NewCluster(options...)
@@ -84,27 +84,13 @@ func (b *Broker) Close() error {
 	return b.closeErr
 }
 
-func (b *Broker) unlock() error {
-	if b.lock == nil {
-		return nil
-	}
-	return b.lock.Close() // which gives up the lock
-}
-
-// lockFolder makes the folder and takes its lock, which ends with the returned file,
-// and so at the latest with the process.
-func lockFolder(folder string) (*os.File, error) {
+// lockFolder makes the folder and takes its lock, which ends at the latest with the
+// process.
+func lockFolder(folder string) (unlock func() error, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(file); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
+	return lockFile(filepath.Join(folder, "lock"))
 }
 
 // logger passes the broker's warnings and errors on.

@@ -2,17 +2,26 @@ package embedded
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/windows"
 )
 
-// lockFile takes the file's lock for as long as it is open, without waiting.
-func lockFile(file *os.File) error {
-	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
-	err := windows.LockFileEx(windows.Handle(file.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return ErrInUse
+// lockFile takes the lock of a file without waiting, and returns what gives it up: the
+// file is opened and shared with nobody. The handle is a bare one: an os.File would give
+// up the lock when a program lets go of its Broker without closing it, though the broker
+// runs on.
+func lockFile(path string) (unlock func() error, err error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	handle, err := windows.CreateFile(name, windows.GENERIC_READ|windows.GENERIC_WRITE, 0, nil,
+		windows.OPEN_ALWAYS, windows.FILE_ATTRIBUTE_NORMAL, 0)
+	if errors.Is(err, windows.ERROR_SHARING_VIOLATION) {
+		return nil, ErrInUse
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return windows.CloseHandle(handle) }, nil
 }
