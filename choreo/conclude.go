@@ -93,9 +93,7 @@ func complete(d *Definition, step string, row Row, res Result) Decision {
 func concludeCompensate(d *Definition, step string, row Row, res Result) Decision {
 	switch {
 	case res.Err == nil:
-		row.State = RowUndone
-		row.Inputs, row.Output, row.Settled = nil, Output{}, nil
-		return Decision{Row: row, Changed: true, Emit: []Emission{{
+		return Decision{Row: undone(row), Changed: true, Emit: []Emission{{
 			Type: StepCompensated, Step: step, Attempt: row.Attempt,
 		}}}
 	case res.Err.Class.Retried() && !d.Step(step).UndoRetry.Exhausted(row.Attempt):

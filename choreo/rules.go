@@ -155,12 +155,19 @@ func undo(d *Definition, step string, row Row) Decision {
 	switch {
 	case len(row.Settled) < len(d.undoWaits(step)):
 	case row.Bypassed || !d.Compensates(step):
-		decision.Row.State = RowUndone
+		decision.Row = undone(row)
 		decision.Emit = []Emission{{Type: StepCompensated, Step: step}}
 	default:
 		decision.Run = RunCompensate
 	}
 	return decision
+}
+
+// undone returns a row whose step is undone: nothing of it is read again.
+func undone(row Row) Row {
+	row.State = RowUndone
+	row.Inputs, row.Output, row.Settled = nil, Output{}, nil
+	return row
 }
 
 // arbitrate is R8 with a pivot: its row decides.
