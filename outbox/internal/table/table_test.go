@@ -1,0 +1,282 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+)
+
+func TestKeyText(t *testing.T) {
+	for _, c := range []struct {
+		key  []byte
+		text string
+		kept bool // the key itself is kept beside its text
+	}{
+		{nil, "", false},
+		{[]byte{}, "", true},
+		{[]byte("order-7"), "order-7", false},
+		{[]byte("注文"), "注文", false},
+		{[]byte("a\x00b"), "0x610062", true},
+		{[]byte{0xff, 1}, "0xff01", true},
+		{[]byte("0xff01"), "0xff01", false}, // a text that looks like one of those
+	} {
+		text, kept := KeyText(c.key)
+		require.Equal(t, c.text, text)
+		require.Equal(t, c.kept, kept != nil)
+		if c.kept {
+			require.Equal(t, c.key, kept)
+		}
+	}
+}
+
+// row is a row of a result: it hands out values as a driver does.
+type row []any
+
+func (r row) Scan(into ...any) error {
+	if len(into) != len(r) {
+		return fmt.Errorf("%d values for %d columns", len(r), len(into))
+	}
+	for i, v := range r {
+		switch to := into[i].(type) {
+		case *Bytes:
+			if err := to.Scan(v); err != nil {
+				return err
+			}
+		case *Time:
+			if err := to.Scan(v); err != nil {
+				return err
+			}
+		case *[]byte:
+			*to, _ = v.([]byte)
+		case **string:
+			if s, ok := v.(string); ok {
+				*to = &s
+			}
+		case *string:
+			*to = v.(string)
+		case *int:
+			*to = v.(int)
+		case *int32:
+			*to = v.(int32)
+		case *int64:
+			*to = v.(int64)
+		case *bool:
+			*to = v.(bool)
+		default:
+			return fmt.Errorf("column %d: %T", i, to)
+		}
+	}
+	return nil
+}
+
+func drawRow(t *rapid.T, step string) choreo.Row {
+	names := rapid.SliceOf(rapid.StringMatching(`[a-z-]*`))
+	bytes := rapid.Custom(func(t *rapid.T) []byte {
+		if rapid.Bool().Draw(t, "nil") {
+			return nil
+		}
+		return rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")
+	})
+	r := choreo.Row{
+		State:     choreo.RowState(rapid.StringMatching(`[a-z-]+`).Draw(t, "state")),
+		Announced: rapid.Bool().Draw(t, "announced"), Kept: rapid.Bool().Draw(t, "kept"),
+		Bypassed: rapid.Bool().Draw(t, "bypassed"), Stuck: rapid.Bool().Draw(t, "stuck"),
+		Home: rapid.Int32().Draw(t, "home"), Attempt: int(rapid.Int32().Draw(t, "attempt")),
+		Noted: names.Draw(t, "noted"), Settled: names.Draw(t, "settled"),
+		Output: choreo.Output{
+			Step:        rapid.SampledFrom([]string{"", step, "another"}).Draw(t, "output step"),
+			ContentType: rapid.SampledFrom([]string{"", "application/json"}).Draw(t, "content type"),
+			Data:        bytes.Draw(t, "output"),
+		},
+	}
+	if len(r.Noted) == 0 {
+		r.Noted = nil
+	}
+	if len(r.Settled) == 0 {
+		r.Settled = nil
+	}
+	if rapid.Bool().Draw(t, "failed") {
+		r.Failure = &choreo.Failure{Class: choreo.Class(rapid.StringMatching(`[a-z]*`).Draw(t, "class")), Message: rapid.String().Draw(t, "message")}
+		r.Failure.Message = text(r.Failure.Message)
+	}
+	return r
+}
+
+func TestRowsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := outbox.SagaID{Saga: "order", ID: "7"}
+		step := outbox.StepRow{SagaID: id, Step: "charge", Version: 2, Row: drawRow(t, "charge")}
+		saga := outbox.SagaRow{SagaID: id, Version: 3, Row: drawRow(t, choreo.SagaRow)}
+		loaded := Load([]outbox.SagaID{id})
+		require.NoError(t, loaded.Add(row(StepValues(nil, &step))))
+		values := SagaValues(nil, &saga)
+		require.NoError(t, loaded.Add(row(append([]any{values[0], values[1], ""}, values[2:]...))))
+		require.Equal(t, outbox.Rows{Saga: &saga, Steps: map[string]choreo.Row{"charge": step.Row}}, loaded[id])
+	})
+}
+
+func TestEntriesRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bytes := rapid.SliceOf(rapid.Byte())
+		e := outbox.Entry{
+			Seq: rapid.Int64().Draw(t, "seq"), ID: "an id", Type: "a type", CreatedAt: time.Unix(7, 0).UTC(),
+			Record: choreo.Record{
+				Topic: "a topic", Partition: rapid.Int32().Draw(t, "partition"),
+				Key: bytes.Draw(t, "key"), Value: bytes.Draw(t, "value"),
+				Headers: []choreo.Header{{Key: "h", Value: bytes.Draw(t, "header")}},
+			},
+		}
+		if rapid.Bool().Draw(t, "no key and no value") {
+			e.Record.Key, e.Record.Value = nil, nil
+		}
+		values := append(append([]any{e.Seq}, EntryValues(nil, &e)...), e.CreatedAt)
+		got, err := ScanEntry(row(values))
+		require.NoError(t, err)
+		require.Equal(t, e, got)
+	})
+}
+
+func TestRowsThatCannotBeRead(t *testing.T) {
+	id := outbox.SagaID{Saga: "order", ID: "7"}
+	values := StepValues(nil, &outbox.StepRow{SagaID: id, Step: "charge"})
+	for column, fault := range map[int]any{11: "no JSON", 12: `{"a":1}`, 13: []byte("no frame")} {
+		broken := append(row{}, values...)
+		broken[column] = fault
+		err := Load([]outbox.SagaID{id}).Add(broken)
+		require.ErrorContains(t, err, `step "charge"`, "it says which row")
+	}
+}
+
+func TestSagasAreSortedOnce(t *testing.T) {
+	a, b, c := outbox.SagaID{Saga: "x", ID: "1"}, outbox.SagaID{Saga: "y", ID: "1"}, outbox.SagaID{Saga: "a", ID: "2"}
+	got, err := Sagas([]outbox.SagaID{c, b, a, c, b})
+	require.NoError(t, err)
+	require.Equal(t, []outbox.SagaID{a, b, c}, got)
+	for _, id := range []string{"a\x00b", "\xff"} {
+		_, err = Sagas([]outbox.SagaID{{Saga: "order", ID: id}})
+		require.ErrorContains(t, err, "UTF-8")
+	}
+}
+
+func TestCheckNamesEveryFault(t *testing.T) {
+	id := outbox.SagaID{Saga: "order", ID: "7"}
+	other := outbox.SagaID{Saga: "order", ID: "8"}
+	loaded := Load([]outbox.SagaID{id})
+	err := loaded.Check(&outbox.Changes{
+		Steps:   []outbox.StepRow{{SagaID: other, Step: "charge"}, {SagaID: id, Step: ""}},
+		Sagas:   []outbox.SagaRow{{SagaID: other}},
+		Entries: []outbox.Entry{{ID: "no uuid"}, {ID: "0197f2d0-0000-7000-8000-000000000000", Type: "\xff"}},
+	})
+	for _, part := range []string{
+		`step charge of saga order "8"`, `step "" of saga order "7"`, `row of saga order "8"`,
+		`entry 0: its id "no uuid"`, `entry 1: its type "\xff"`,
+	} {
+		require.ErrorContains(t, err, part)
+	}
+	require.NoError(t, loaded.Check(&outbox.Changes{Steps: []outbox.StepRow{{SagaID: id, Step: "charge"}}}))
+}
+
+func TestWriteInParts(t *testing.T) {
+	texts := In(`"payments".`).Texts()
+	id := outbox.SagaID{Saga: "order", ID: "7"}
+	var changes outbox.Changes
+	for i := range 2*16 + 8 + 2 + 1 {
+		changes.Entries = append(changes.Entries, outbox.Entry{ID: fmt.Sprint(i)})
+	}
+	changes.Steps = []outbox.StepRow{
+		{SagaID: id, Step: "a", Version: 1}, {SagaID: id, Step: "b", Version: 2}, {SagaID: id, Step: "a", Version: 3},
+	}
+	parts := texts.Write(&changes)
+	require.Len(t, parts, 1+5)
+	require.Len(t, parts[0].Values, 2*len(stepColumns), "of a key only the last row")
+	require.Equal(t, "b", parts[0].Values[2])
+	require.Equal(t, "a", parts[0].Values[2+len(stepColumns)])
+	require.Equal(t, 3, parts[0].Values[3+len(stepColumns)])
+	var ids []string
+	for _, part := range parts[1:] {
+		require.Contains(t, part.Text, `INSERT INTO "payments".choreo_outbox`)
+		require.Equal(t, len(part.Values), strings.Count(part.Text, "$"))
+		for i := 0; i < len(part.Values); i += len(insertColumns) {
+			ids = append(ids, part.Values[i].(string))
+		}
+	}
+	for i, id := range ids {
+		require.Equal(t, fmt.Sprint(i), id, "in their order")
+	}
+	require.Empty(t, texts.Write(&outbox.Changes{}))
+}
+
+func TestMigrations(t *testing.T) {
+	files := fstest.MapFS{
+		"m/0002_more.sql":   {Data: []byte("B")},
+		"m/0001_tables.sql": {Data: []byte("A")},
+	}
+	list, err := Migrations(files, "m")
+	require.NoError(t, err)
+	require.Equal(t, []Migration{{1, "tables", "A"}, {2, "more", "B"}}, list)
+
+	pending, err := Pending(list, 1)
+	require.NoError(t, err)
+	require.Equal(t, list[1:], pending)
+	pending, err = Pending(list, 2)
+	require.NoError(t, err)
+	require.Empty(t, pending)
+	_, err = Pending(list, 3)
+	var newer *NewerError
+	require.ErrorAs(t, err, &newer)
+	require.Equal(t, NewerError{Database: 3, Build: 2}, *newer)
+
+	files["m/0004_gap.sql"] = &fstest.MapFile{}
+	_, err = Migrations(files, "m")
+	require.ErrorContains(t, err, "version 3 is missing")
+	files["m/words.sql"] = &fstest.MapFile{}
+	_, err = Migrations(files, "m")
+	require.ErrorContains(t, err, "words.sql")
+	_, err = Migrations(files, "nowhere")
+	require.Error(t, err)
+}
+
+func TestReadEntriesStopsAtItsBound(t *testing.T) {
+	large := make([]byte, 6<<20)
+	list, more, err := ReadEntries(&result{n: 5, value: large})
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Len(t, list, 3)
+	list, more, err = ReadEntries(&result{n: 5, value: large[:10]})
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Len(t, list, 5)
+	broken := errors.New("broken")
+	_, _, err = ReadEntries(&result{n: 5, value: large[:10], err: broken})
+	require.ErrorIs(t, err, broken)
+}
+
+// result is a result set of n outbox rows.
+type result struct {
+	n     int
+	value []byte
+	err   error
+}
+
+func (r *result) Next() bool { r.n--; return r.n >= 0 }
+func (r *result) Err() error { return r.err }
+func (r *result) Scan(into ...any) error {
+	return row{int64(r.n), "id", "topic", "key", "type", r.value, int32(0), nil, nil, time.Now()}.Scan(into...)
+}
+
+func TestTime(t *testing.T) {
+	var at Time
+	require.NoError(t, at.Scan("2026-02-03T04:05:06.789Z"))
+	require.Equal(t, time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC), at.Time)
+	require.Error(t, at.Scan("yesterday"))
+	require.Error(t, at.Scan(7))
+}
