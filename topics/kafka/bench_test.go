@@ -2,9 +2,12 @@ package kafka_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,10 +22,10 @@ import (
 
 // events returns n records with the shape of a saga's events: a dozen headers and a
 // payload of 200 bytes.
-func events(n int) []choreo.Record {
+func events(topic string, n int) []choreo.Record {
 	records := make([]choreo.Record, n)
 	for i := range records {
-		records[i] = choreo.Record{Topic: "bench", Partition: choreo.AnyPartition,
+		records[i] = choreo.Record{Topic: topic, Partition: choreo.AnyPartition,
 			Key: fmt.Appendf(nil, "018f3a3e-0000-7000-8000-%012d", i), Value: make([]byte, 200)}
 		for h := range 12 {
 			records[i].Headers = append(records[i].Headers, choreo.Header{Key: fmt.Sprintf("ce_header%d", h), Value: make([]byte, 20)})
@@ -31,18 +34,27 @@ func events(n int) []choreo.Record {
 	return records
 }
 
-func benchLog(b *testing.B) *kafka.Log {
-	log := open(b, kafka.Config{Brokers: broker(b).Addresses()})
-	require.NoError(b, log.CreateTopic(b.Context(), topics.TopicSpec{Name: "bench", Partitions: 12}))
-	return log
+// benchLog returns a log on the cluster that CHOREO_TEST_BROKERS names, or on an
+// embedded broker.
+func benchLog(b *testing.B) (log *kafka.Log, topic string) {
+	var brokers []string
+	if named := os.Getenv("CHOREO_TEST_BROKERS"); named != "" {
+		brokers = strings.Split(named, ",")
+	} else {
+		brokers = broker(b).Addresses()
+	}
+	log = open(b, kafka.Config{Brokers: brokers})
+	topic = "bench-" + rand.Text()
+	require.NoError(b, log.CreateTopic(b.Context(), topics.TopicSpec{Name: topic, Partitions: 12}))
+	return log, topic
 }
 
 // BenchmarkPublish is the cost of a record, by how many come in a call.
 func BenchmarkPublish(b *testing.B) {
 	for _, size := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("records=%d", size), func(b *testing.B) {
-			log := benchLog(b)
-			records := events(size)
+			log, topic := benchLog(b)
+			records := events(topic, size)
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
@@ -55,8 +67,8 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 	b.Run("callers=256", func(b *testing.B) {
-		log := benchLog(b)
-		records := events(256)
+		log, topic := benchLog(b)
+		records := events(topic, 256)
 		b.SetParallelism(128)
 		var next atomic.Int64
 		b.RunParallel(func(pb *testing.PB) {
@@ -73,8 +85,8 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkConsume is the cost of a record that is handled by doing nothing.
 func BenchmarkConsume(b *testing.B) {
-	log := benchLog(b)
-	records := events(1000)
+	log, topic := benchLog(b)
+	records := events(topic, 1000)
 	for written := 0; written < b.N; written += len(records) {
 		if errs := log.Publish(b.Context(), records); errs != nil {
 			b.Fatal(errs)
@@ -84,7 +96,7 @@ func BenchmarkConsume(b *testing.B) {
 	ctx, stop := context.WithCancel(b.Context())
 	b.ReportAllocs()
 	b.ResetTimer()
-	err := log.Consume(ctx, topics.ConsumeConfig{Group: "g", Topics: []string{"bench"}},
+	err := log.Consume(ctx, topics.ConsumeConfig{Group: topic, Topics: []string{topic}},
 		func(_ context.Context, batch []choreo.Record) error {
 			if handled.Add(int64(len(batch))) >= int64(b.N) {
 				stop()
@@ -97,15 +109,15 @@ func BenchmarkConsume(b *testing.B) {
 
 // BenchmarkIdleHop is the time from Publish to the handler on an idle log.
 func BenchmarkIdleHop(b *testing.B) {
-	log := benchLog(b)
-	records := events(64)
+	log, topic := benchLog(b)
+	records := events(topic, 64)
 	arrived := make(chan time.Time, 1)
 	var reading sync.WaitGroup
 	ctx, stop := context.WithCancel(b.Context())
 	assigned := make(chan struct{})
 	reading.Go(func() {
 		var once sync.Once
-		err := log.Consume(ctx, topics.ConsumeConfig{Group: "g", Topics: []string{"bench"},
+		err := log.Consume(ctx, topics.ConsumeConfig{Group: topic, Topics: []string{topic},
 			OnState: func(topics.ConsumeState) { once.Do(func() { close(assigned) }) }},
 			func(_ context.Context, batch []choreo.Record) error {
 				arrived <- time.Now()
