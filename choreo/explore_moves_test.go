@@ -242,7 +242,7 @@ func (x *explorer) emit(s *state, service int, ev uint8) string {
 
 // append writes an event to the log.
 func (x *explorer) append(s *state, ev uint8, again bool) string {
-	if s.base+s.log.n == maxLog {
+	if s.base+s.log.n == x.endless {
 		return "the saga does not come to rest: its log grows without end"
 	}
 	s.log.at[s.log.n] = ev

@@ -26,7 +26,7 @@ import (
 const (
 	maxSteps    = 6
 	maxServices = 6
-	maxLog      = 32
+	maxLog      = 64
 	maxOutbox   = 12
 )
 
@@ -108,6 +108,7 @@ type explorer struct {
 	def       *Definition
 	initiator int
 	services  []string
+	endless   uint8   // a log of that length means that the saga does not come to rest
 	owned     [][]int // steps by service
 	oneByOne  bool    // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
@@ -137,7 +138,7 @@ var storyTime = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newExplorer(d *Definition, initiator string, r rules) *explorer {
 	x := &explorer{
-		def: d, rules: r, audit: newAuditor(d),
+		def: d, rules: r, audit: newAuditor(d), endless: 32,
 		rowIDs: map[string]uint16{}, eventIDs: map[string]uint8{}, foldIDs: map[string]uint16{},
 		outcomes: make([][][]outcome, (len(d.Steps())+1)<<8), foldMemo: map[uint32]uint16{},
 		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},

@@ -16,8 +16,8 @@ import (
 // TestMain lets rapid draw more than its default: these draws take microseconds.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		_ = flag.Set("rapid.checks", "3000")
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue && !raceEnabled {
+		_ = flag.Set("rapid.checks", "1000")
 	}
 	os.Exit(m.Run())
 }
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // anyDefinition draws a definition that passes the checks: any graph, any strategy,
 // often a pivot.
 func anyDefinition(t *rapid.T) *Definition {
-	n := rapid.IntRange(1, 7).Draw(t, "steps")
+	n := rapid.IntRange(1, maxSteps).Draw(t, "steps")
 	d := &Definition{
 		name: "drawn", version: 1,
 		strategy: rapid.SampledFrom([]Strategy{ReverseOrder, ParallelOrder, BestEffort, CustomOrder}).Draw(t, "strategy"),
@@ -34,9 +34,18 @@ func anyDefinition(t *rapid.T) *Definition {
 	order := rapid.Permutation(numbers(n)).Draw(t, "order of undoing")
 	for i := range n {
 		s := StepDef{
-			Name: name(i), Owner: "one", Pivot: i == pivot, Retry: NoRetry(), UndoRetry: NoRetry(),
+			Name: name(i), Pivot: i == pivot, UndoRetry: NoRetry(),
+			Owner:        rapid.SampledFrom([]string{"one", "two", "three"}).Draw(t, "owner"),
+			Retry:        FixedRetry(rapid.IntRange(1, 2).Draw(t, "attempts"), 1),
 			NoCompensate: rapid.IntRange(0, 5).Draw(t, "no compensation") == 0,
 			Optional:     i != pivot && rapid.IntRange(0, 5).Draw(t, "optional") == 0,
+		}
+		if i != pivot && rapid.IntRange(0, 5).Draw(t, "when") == 0 {
+			s.Condition = "asked-for"
+		}
+		if !s.Optional && rapid.IntRange(0, 5).Draw(t, "keeps") == 0 {
+			s.CompensateIf = "worth-undoing"
+			s.compensateErr = func(f *Failure) bool { return f.Code != keepCode }
 		}
 		for dep := range i {
 			if rapid.IntRange(0, 2).Draw(t, "after") == 0 {
@@ -78,7 +87,7 @@ func repaired(t *rapid.T, d *Definition) *Definition {
 				case f.Code == "uses":
 					s.Uses = nil
 				case f.Code == "past-pivot" || f.Code == "undo-after":
-					s.UndoAfter = nil
+					s.UndoAfter, s.CompensateIf, s.compensateErr = nil, "", nil
 				default:
 					t.Fatalf("drew a definition that cannot be repaired: %v", err)
 				}
