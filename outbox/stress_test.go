@@ -158,6 +158,7 @@ type process struct {
 	wg    sync.WaitGroup
 }
 
+// start must be called with the process locked, or before others know it.
 func (p *process) start() {
 	store := memory.New(p.db)
 	store.SetHook(func(memory.Effect) error {
@@ -180,16 +181,23 @@ func (p *process) start() {
 	relay := outbox.NewRelay(queue, p.world, &config)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.wg.Go(func() { _ = relay.Run(ctx) }) // fails only where it runs twice
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.store, p.relay = store, cancel
 }
 
-func (p *process) kill() {
+// crash kills the process and starts it again.
+func (p *process) crash() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.Kill()
 	p.relay()
+	p.start()
+}
+
+// end kills the process for good.
+func (p *process) end() {
+	p.now().Kill()
+	p.relay()
+	p.wg.Wait()
 }
 
 func (p *process) now() *memory.Store {
@@ -267,8 +275,7 @@ func (w *world) run() []string {
 		p := processes[i%len(processes)]
 		faults.Go(func() {
 			delay(time.Duration(at) * time.Millisecond)
-			p.kill()
-			p.start()
+			p.crash()
 		})
 	}
 	faults.Go(func() { toggle(w.StoreDown, w.db.Stop, w.db.Start) })
@@ -286,8 +293,7 @@ func (w *world) run() []string {
 	w.flying.Wait()
 	delay(time.Minute)
 	for _, p := range processes {
-		p.kill()
-		p.wg.Wait()
+		p.end()
 	}
 	return audit(w.db.Snapshot(), w.appended)
 }
