@@ -109,6 +109,7 @@ type explorer struct {
 	initiator int
 	services  []string
 	endless   uint8   // a log of that length means that the saga does not come to rest
+	keepLog   bool    // forget nothing of the log
 	owned     [][]int // steps by service
 	oneByOne  bool    // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
@@ -315,7 +316,7 @@ func (x *explorer) tidy(s *state) {
 	if s.left.dups == 0 {
 		s.seen = [4]uint64{}
 	}
-	if s.left.crashes > 0 || low == 0 {
+	if s.left.crashes > 0 || x.keepLog || low == 0 {
 		return
 	}
 	copy(s.log.at[:], s.log.at[low:s.log.n])

@@ -1,0 +1,102 @@
+package choreo
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestConcludeExecute(t *testing.T) {
+	d := definition(t, "a @one attempts 2\nb @two after a")
+	asked := React(d, "a", Row{}, &Event{Type: Started, ContentType: "c", Payload: []byte("in"), Partition: 4})
+	require.Equal(t, RunExecute, asked.Run)
+
+	later := Conclude(d, "a", asked.Row, RunExecute, Result{Err: Classify(errors.New("busy"))})
+	require.Equal(t, Decision{
+		Changed: true, Again: true,
+		Row: Row{
+			State: RowRetrying, Home: 4, Attempt: 1, Noted: []string{""},
+			Inputs:  []Output{{ContentType: "c", Data: []byte("in")}},
+			Failure: &Failure{Class: ClassRetryable, Message: "busy"},
+		},
+	}, later)
+
+	due := Resume(d, "a", later.Row)
+	require.Equal(t, RunExecute, due.Run)
+	out := Output{ContentType: "c", Data: []byte("out")}
+	done := Conclude(d, "a", due.Row, due.Run, Result{Output: out})
+	out.Step = "a"
+	require.Equal(t, Decision{
+		Changed: true,
+		Row: Row{
+			State: RowCompleted, Home: 4, Attempt: 2,
+			Inputs: []Output{{ContentType: "c", Data: []byte("in")}}, Output: out, // Compensate gets both
+		},
+		Emit: []Emission{{Type: StepCompleted, Step: "a", Attempt: 2, Output: out}},
+	}, done)
+
+	failed := Conclude(d, "a", due.Row, due.Run, Result{Err: Classify(Timeout(errors.New("slow")))})
+	why := &Failure{Class: ClassTimeout, Code: "timeout", Message: "slow"}
+	require.Equal(t, Decision{
+		Changed: true,
+		Row:     Row{State: RowFailed, Home: 4, Attempt: 2, Noted: []string{""}, Failure: why},
+		Emit:    []Emission{{Type: StepFailed, Step: "a", Attempt: 2, Failure: why}},
+	}, failed)
+}
+
+// Compensate counts its attempts by itself, and gets what Execute got and returned.
+func TestConcludeCompensate(t *testing.T) {
+	d := definition(t, "a @one undo-attempts 2\nb @two after a")
+	completed := Row{State: RowCompleted, Attempt: 3, Inputs: []Output{{Data: []byte("in")}}, Output: Output{Step: "a", Data: []byte("out")}}
+	asked := React(d, "a", completed, &Event{Type: StepFailed, Step: "b"})
+	require.Equal(t, RunCompensate, asked.Run)
+	require.Zero(t, asked.Row.Attempt)
+	require.Equal(t, completed.Inputs, asked.Row.Inputs)
+	require.Equal(t, completed.Output, asked.Row.Output)
+
+	later := Conclude(d, "a", asked.Row, asked.Run, Result{Err: Classify(RetryAfter(time.Hour, errors.New("busy")))})
+	require.True(t, later.Again)
+	require.Empty(t, later.Emit)
+	require.Equal(t, RowUndoing, later.Row.State)
+	require.Equal(t, 1, later.Row.Attempt)
+
+	due := Resume(d, "a", later.Row)
+	require.Equal(t, RunCompensate, due.Run)
+	done := Conclude(d, "a", due.Row, due.Run, Result{})
+	require.Equal(t, Row{State: RowUndone, Attempt: 2}, done.Row)
+	require.Equal(t, []Emission{{Type: StepCompensated, Step: "a", Attempt: 2}}, done.Emit)
+
+	why := Permanent(errors.New("gone"))
+	gaveUp := Conclude(d, "a", due.Row, due.Run, Result{Err: Classify(why)})
+	require.Equal(t, RowUndoFailed, gaveUp.Row.State)
+	require.Equal(t, CompensationFailed, gaveUp.Emit[0].Type)
+	require.Equal(t, "gone", gaveUp.Emit[0].Failure.Message)
+	require.Equal(t, completed.Output, gaveUp.Row.Output, "an operator may yet run it")
+}
+
+// A timer finds nothing to do where the row has moved on, or is not ready for it.
+func TestResumeOfOtherRows(t *testing.T) {
+	d := definition(t, "a @one\nb @two after a")
+	for _, row := range []Row{
+		{}, {State: RowWaiting}, {State: RowCompleted}, {State: RowFailed}, {State: RowSkipped},
+		{State: RowUndoing}, {State: RowUndone}, {State: RowUndoFailed},
+	} {
+		require.Equal(t, Decision{Row: row}, Resume(d, "a", row), row.State)
+	}
+	pending := Resume(d, "a", Row{State: RowPending})
+	require.Equal(t, RunExecute, pending.Run)
+}
+
+// A saga that is over does not go back, whatever the events say: rows past the pivot
+// and the pivot's own stand.
+func TestG5PivotStands(t *testing.T) {
+	d := definition(t, "a @one\nb @two after a pivot\nc @three after b")
+	for _, step := range []string{"b", "c"} {
+		row := Row{State: RowCompleted}
+		for _, ev := range []*Event{{Type: Aborted}, {Type: StepFailed, Step: "a"}, {Type: StepFailed, Step: "a", Keep: true}} {
+			require.Equal(t, Decision{Row: row}, React(d, step, row, ev))
+		}
+	}
+}
