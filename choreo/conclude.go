@@ -3,16 +3,17 @@ package choreo
 // Result is how a handler ended.
 type Result struct {
 	Err      *Error // nil: it succeeded
+	Pending  bool   // Execute began the step; [Answer] or [Expire] ends it
 	Bypassed bool   // Execute was not run, since the step's condition is false
 	Output   Output // Execute: its encoded output
 }
 
 // Resume returns the decision to run a handler that is due again: Execute of a
-// retrying or pending row, Compensate of an undoing one whose dependents are
-// settled. It runs nothing where the row has moved on.
+// retrying row, Compensate of an undoing one whose dependents are settled. It runs
+// nothing where the row has moved on.
 func Resume(d *Definition, step string, row Row) Decision {
 	switch row.State {
-	case RowRetrying, RowPending:
+	case RowRetrying:
 		return Decision{Row: row, Run: RunExecute}
 	case RowUndoing:
 		if len(row.Settled) == len(d.undoWaits(step)) {
@@ -21,6 +22,32 @@ func Resume(d *Definition, step string, row Row) Decision {
 	default:
 	}
 	return Decision{Row: row}
+}
+
+// Answer ends a pending step with a result from outside: a person approved, a webhook
+// came. It changes nothing where the row is not pending; its state then says why.
+func Answer(d *Definition, step string, row Row, res Result) Decision {
+	if row.State != RowPending {
+		return Decision{Row: row}
+	}
+	row.Attempt-- // the attempt that began it is the one that ends
+	if res.Err != nil && res.Err.Class.Retried() {
+		// There is no handler to run again: whoever answers with a fault ends the step.
+		final := *res.Err
+		final.Class = ClassPermanent
+		res.Err = &final
+	}
+	return Conclude(d, step, row, RunExecute, res)
+}
+
+// Expire ends a pending step whose answer did not come in time. Past the pivot the
+// step goes on waiting, and is shown as stuck.
+func Expire(d *Definition, step string, row Row) Decision {
+	if row.State != RowPending {
+		return Decision{Row: row}
+	}
+	row.Failure = &Failure{Class: ClassTimeout, Code: "timeout", Message: "no answer came in time"}
+	return fail(d, step, row, false)
 }
 
 // Conclude is the second half of R1 and R7: what follows from the result of the
@@ -41,18 +68,30 @@ func Conclude(d *Definition, step string, row Row, run Run, res Result) Decision
 }
 
 func concludeExecute(d *Definition, step string, row Row, res Result) Decision {
-	def := d.Step(step)
 	switch {
+	case res.Pending:
+		row.State = RowPending
+		return Decision{Row: row, Changed: true}
 	case res.Err == nil:
 		return complete(d, step, row, res)
-	case res.Err.Class.Retried() && !def.Retry.Exhausted(row.Attempt):
+	case res.Err.Class.Retried() && !d.Step(step).Retry.Exhausted(row.Attempt):
 		row.State = RowRetrying
 		return Decision{Row: row, Changed: true, Again: true}
+	}
+	row.State = RowRetrying
+	return fail(d, step, row, true)
+}
+
+// fail ends a step for good, as far as it may end: an optional one is bypassed, one past
+// the pivot stays in its state, is shown as stuck, and is run again where there is
+// something to run.
+func fail(d *Definition, step string, row Row, again bool) Decision {
+	def := d.Step(step)
+	switch {
 	case def.Optional:
 		return complete(d, step, row, Result{Bypassed: true})
 	case d.pastPivot(step):
-		row.State = RowRetrying
-		decision := Decision{Row: row, Changed: true, Again: true}
+		decision := Decision{Row: row, Changed: true, Again: again}
 		if !row.Stuck {
 			decision.Row.Stuck = true
 			decision.Emit = []Emission{{Type: StepStuck, Step: step, Attempt: row.Attempt, Failure: row.Failure}}
@@ -60,7 +99,7 @@ func concludeExecute(d *Definition, step string, row Row, res Result) Decision {
 		return decision
 	}
 	row.State = RowFailed
-	row.Inputs = nil
+	row.Inputs, row.Origin = nil, Origin{}
 	keep := def.compensateErr != nil && !def.compensateErr(row.Failure)
 	return Decision{Row: row, Changed: true, Emit: []Emission{{
 		Type: StepFailed, Step: step, Attempt: row.Attempt, Failure: row.Failure, Keep: keep,
@@ -78,7 +117,7 @@ func complete(d *Definition, step string, row Row, res Result) Decision {
 		}
 	}
 	row.State, row.Bypassed = RowCompleted, res.Bypassed
-	row.Noted, row.Stuck = nil, false
+	row.Noted, row.Stuck, row.Origin = nil, false, Origin{}
 	if !res.Bypassed {
 		done.Output = res.Output
 		done.Output.Step = step
@@ -100,6 +139,7 @@ func concludeCompensate(d *Definition, step string, row Row, res Result) Decisio
 		return Decision{Row: row, Changed: true, Again: true}
 	}
 	row.State = RowUndoFailed
+	row.Origin = Origin{}
 	return Decision{Row: row, Changed: true, Emit: []Emission{{
 		Type: CompensationFailed, Step: step, Attempt: row.Attempt, Failure: row.Failure,
 	}}}

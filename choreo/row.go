@@ -46,6 +46,16 @@ type Row struct {
 	Inputs    []Output // outputs that came with the triggers
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
+	Origin    Origin   // retrying, pending, undoing: what later events of the step refer to
+}
+
+// Origin is what a row keeps of the event that it reacts to, for the events that it
+// emits later, when nothing is read: after a retry or an answer from outside.
+type Origin struct {
+	Initiator   string
+	CausationID string
+	TraceParent string
+	TraceState  string
 }
 
 // Input returns the output of a step that came with the row's triggers; the saga's

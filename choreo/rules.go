@@ -91,7 +91,7 @@ func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
 		row.State = RowSkipped
 		return Decision{Row: row, Changed: true}
 	case RowWaiting, RowRetrying, RowPending: // R4
-		row.State, row.Announced, row.Inputs = RowSkipped, true, nil
+		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, Origin{}
 		return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
 	case RowCompleted: // R5
 		if row.Kept || d.Pivot() == step || d.pastPivot(step) {
@@ -166,7 +166,7 @@ func undo(d *Definition, step string, row Row) Decision {
 // undone returns a row whose step is undone: nothing of it is read again.
 func undone(row Row) Row {
 	row.State = RowUndone
-	row.Inputs, row.Output, row.Settled = nil, Output{}, nil
+	row.Inputs, row.Output, row.Settled, row.Origin = nil, Output{}, nil, Origin{}
 	return row
 }
 
@@ -178,7 +178,7 @@ func arbitrate(step string, row Row, ev *Event) Decision {
 		row.State = RowSkipped
 		return Decision{Row: row, Changed: true, Emit: []Emission{aborted}}
 	case RowWaiting, RowRetrying, RowPending:
-		row.State, row.Announced, row.Inputs = RowSkipped, true, nil
+		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, Origin{}
 		return Decision{Row: row, Changed: true, Emit: []Emission{aborted, {Type: StepSkipped, Step: step}}}
 	default:
 		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}

@@ -29,6 +29,10 @@ type Store[Tx any] interface {
 	// run again. Such a fault is never a step's failure.
 	Transient(err error) bool
 
+	// Due returns up to limit rows whose time has come on the database's clock, the
+	// longest due first. It locks nothing: whoever acts on one looks at the row again.
+	Due(ctx context.Context, limit int) ([]Due, error)
+
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 
@@ -78,6 +82,9 @@ type StepRow struct {
 	Step    string
 	Version int // of the definition
 	choreo.Row
+	// DueIn is how long after it is written the row is due, on the database's clock; 0:
+	// it is not due at all.
+	DueIn time.Duration
 }
 
 // SagaRow is a row of choreo_saga, keyed by (saga, saga_id).
@@ -85,6 +92,19 @@ type SagaRow struct {
 	SagaID  SagaID
 	Version int
 	choreo.Row
+	// DueIn is the saga's deadline, as in StepRow. In a row that was read it is what was
+	// left of it then, at least 1 µs.
+	DueIn time.Duration
+}
+
+// Due names a row whose time has come: a step to try again or to give up waiting for,
+// or, with an empty Step, a saga past its deadline.
+type Due struct {
+	SagaID  SagaID
+	Version int // of the definition
+	Step    string
+	// Attempt is that of the row. A row with another one has been acted on since.
+	Attempt int
 }
 
 // Entry is a row of choreo_outbox: a record that is to reach the log.

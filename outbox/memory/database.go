@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/choreo-go/choreo/outbox"
 )
@@ -35,6 +36,7 @@ type Database struct {
 	sagas   map[outbox.SagaID]outbox.SagaRow
 	entries []*outbox.Entry // by Seq
 	seq     int64           // the last one taken; takers may commit in another order
+	due     map[dueRow]time.Time
 	locks   map[outbox.SagaID]*sagaLock
 	open    map[*Tx]struct{}
 	claimed map[string]*claim // by Entry.Key
@@ -54,6 +56,7 @@ func NewDatabase() *Database {
 		cells:   make(map[cell]stored),
 		steps:   make(map[outbox.SagaID]map[string]outbox.StepRow),
 		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
+		due:     make(map[dueRow]time.Time),
 		locks:   make(map[outbox.SagaID]*sagaLock),
 		open:    make(map[*Tx]struct{}),
 		claimed: make(map[string]*claim),

@@ -24,6 +24,7 @@ const (
 	OpDone         Op = "done"
 	OpRelease      Op = "release"
 	OpBacklog      Op = "backlog"
+	OpDue          Op = "due"
 )
 
 // Effect is one operation as a [Hook] sees it.

@@ -177,6 +177,9 @@ func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
 	for _, sagas := range []map[outbox.SagaID]outbox.SagaRow{tx.store.db.sagas, tx.sagas} {
 		if row, ok := sagas[saga]; ok {
 			own := cloneSaga(row)
+			if at, ok := tx.store.db.due[dueRow{saga: saga}]; ok {
+				own.DueIn = max(time.Until(at), time.Microsecond)
+			}
 			rows.Saga = &own
 		}
 	}

@@ -163,10 +163,12 @@ func (tx *Tx) apply() error {
 		}
 		for step, row := range rows {
 			db.steps[saga][step] = row
+			db.setDue(dueRow{saga, step}, row.DueIn)
 		}
 	}
 	for saga, row := range tx.sagas {
 		db.sagas[saga] = row
+		db.setDue(dueRow{saga: saga}, row.DueIn)
 	}
 	db.insert(tx.entries)
 	if len(tx.entries) > 0 {

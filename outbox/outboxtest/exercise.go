@@ -82,6 +82,7 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"Claim/LargeBacklog", (*exercise[Tx]).claimLargeBacklog},
 		{"Claim/EndsWithItsConnection", (*exercise[Tx]).claimEndsWithItsConnection},
 		{"Backlog", (*exercise[Tx]).backlog},
+		{"Due", (*exercise[Tx]).due},
 		{"Committed", (*exercise[Tx]).committed},
 		{"G9Order/ConcurrentWriters", (*exercise[Tx]).orderOfConcurrentWriters},
 		{"G9Order/CommitOrderIsNotIDOrder", (*exercise[Tx]).commitOrderIsNotIDOrder},

@@ -58,6 +58,10 @@ func sampleRows() map[string]choreo.Row {
 			State: choreo.RowWaiting, Noted: []string{}, Settled: []string{}, Inputs: []choreo.Output{},
 			Output: choreo.Output{Data: []byte{}}, Failure: &choreo.Failure{},
 		},
+		"acts-later": {
+			State:  choreo.RowRetrying,
+			Origin: choreo.Origin{Initiator: "orders", CausationID: "7", TraceParent: "00-1-2-01", TraceState: `a="b"`},
+		},
 		"only-announced": {State: choreo.RowSkipped, Announced: true},
 		"only-kept":      {State: choreo.RowCompleted, Kept: true},
 		"only-bypassed":  {State: choreo.RowCompleted, Bypassed: true},

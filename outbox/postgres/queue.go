@@ -137,6 +137,20 @@ func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
 	return b, nil
 }
 
+// Due returns the rows whose time has come.
+func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+	rows, err := s.pool.Query(ctx, s.base.due, limit)
+	if err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	defer rows.Close()
+	list, err := table.ReadDue(rows)
+	if err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	return list, nil
+}
+
 // age is never 0 where there is an entry, even if the clock was set back.
 func age(entries int, seconds float64) time.Duration {
 	if entries == 0 {

@@ -48,8 +48,8 @@ type base struct {
 	tables table.Tables
 	class  int32 // of the two-part advisory locks of this schema
 
-	texts                                     *table.Texts
-	lockBuckets, readBuckets, delete, backlog string
+	texts                                          *table.Texts
+	lockBuckets, readBuckets, delete, backlog, due string
 }
 
 func newBase(config *Config) base {

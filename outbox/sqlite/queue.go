@@ -153,6 +153,20 @@ func (c *claim) Release(context.Context) error {
 	return nil
 }
 
+// now is the clock of a database: SQLite has that of the process, in microseconds of
+// Unix time, to the millisecond.
+const now = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+
+var clock = table.Clock{Now: now, In: now + " + %s", Left: "due_at - " + now}
+
+// Due returns the rows whose time has come.
+func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	return s.core.Statements.Due(ctx, s.tables.Due(clock), limit)
+}
+
 // Backlog returns how many entries wait and how old the oldest is.
 func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
 	var (

@@ -37,7 +37,7 @@ var _ outbox.Store[*sql.Tx] = (*Store)(nil)
 // modernc.org/sqlite with the same settings. Closing the database stays with the caller.
 func New(db *sql.DB, _ *Config) *Store {
 	tables := table.In("")
-	s := &Store{db: db, core: sqlstore.New(tables), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
+	s := &Store{db: db, core: sqlstore.New(tables, clock), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
 	s.core.Statements = sqlstore.NewStatements(db)
 	s.core.Lock = s.lock
 	s.core.Unknown = unknown
@@ -57,7 +57,7 @@ func (s *Store) takeLock() string {
 
 func (s *Store) prepare(ctx context.Context) error {
 	return s.core.Statements.Prepare(ctx, func() []string {
-		return append(s.core.Queries(), s.takeLock(), s.deleteEntries(), s.selectEntries(false))
+		return append(s.core.Queries(), s.takeLock(), s.deleteEntries(), s.selectEntries(false), s.tables.Due(clock))
 	})
 }
 

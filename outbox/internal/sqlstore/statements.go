@@ -3,8 +3,12 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/table"
 )
 
 // Statements runs statements, prepared ones where they have been prepared. It is safe
@@ -77,4 +81,18 @@ func (s *Statements) Query(ctx context.Context, tx *sql.Tx, query string, args .
 		return s.db.QueryContext(ctx, query, args...)
 	}
 	return tx.QueryContext(ctx, query, args...)
+}
+
+// Due runs a statement of [table.Tables.Due].
+func (s *Statements) Due(ctx context.Context, query string, limit int) ([]outbox.Due, error) {
+	rows, err := s.Query(ctx, nil, query, limit)
+	if err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	list, err := table.ReadDue(rows)
+	if err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	return list, nil
 }

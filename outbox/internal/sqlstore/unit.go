@@ -27,8 +27,8 @@ type Core struct {
 }
 
 // New returns a core over tables. Its exported fields are for the caller to set.
-func New(tables table.Tables) *Core {
-	return &Core{Committed: table.NewSignal(), texts: tables.Texts()}
+func New(tables table.Tables, clock table.Clock) *Core {
+	return &Core{Committed: table.NewSignal(), texts: tables.Texts(clock)}
 }
 
 // Queries returns the texts of all statements that units run, for [Statements.Prepare].

@@ -29,14 +29,17 @@ func In(prefix string) Tables {
 var (
 	rowColumns = []string{
 		"version", "state", "attempt", "home", "announced", "kept", "bypassed", "stuck", "noted", "settled",
-		"inputs", "output_step", "output_type", "output", "failure_class", "failure_code", "failure_message",
+		"inputs", "output_step", "output_type", "output", "failure_class", "failure_code", "failure_message", "origin",
 	}
 	stepKey       = []string{"saga_id", "saga", "step"}
 	sagaKey       = []string{"saga_id", "saga"}
-	stepColumns   = append(append([]string{}, stepKey...), rowColumns...)
-	sagaColumns   = append(append([]string{}, sagaKey...), rowColumns...)
+	stepColumns   = slices.Concat(stepKey, rowColumns, []string{dueColumn})
+	sagaColumns   = slices.Concat(sagaKey, rowColumns, []string{dueColumn})
 	insertColumns = []string{"id", "aggregatetype", "aggregateid", "type", "payload", "kafka_partition", "record_key", "headers"}
 )
+
+// dueColumn is when a row is due. Its value is a number of microseconds from now, or NULL.
+const dueColumn = "due_at"
 
 // Powers is for how many powers of two there are texts: 1, 2, 4, … 16. More rows take
 // several statements, so that there are few to prepare.
@@ -56,15 +59,22 @@ type Texts struct {
 	Entries [Powers]string
 }
 
+// Clock is how a dialect reckons with its clock and due_at.
+type Clock struct {
+	Now  string // the clock
+	In   string // the time so many microseconds from now, with a %s for the number; NULL where that is
+	Left string // microseconds until due_at; NULL where that is
+}
+
 // Texts makes the statements.
-func (t Tables) Texts() *Texts {
+func (t Tables) Texts(clock Clock) *Texts {
 	var texts Texts
 	for p := range Powers {
 		n := 1 << p
-		texts.Load[p] = t.load(n)
-		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n)
-		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n)
-		texts.Entries[p] = insert(t.Outbox, insertColumns, n)
+		texts.Load[p] = t.load(n, clock.Left)
+		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n, clock.In)
+		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n, clock.In)
+		texts.Entries[p] = insert(t.Outbox, insertColumns, n, "")
 	}
 	return &texts
 }
@@ -124,16 +134,16 @@ func last[R any, K comparable](rows []R, key func(*R) K) []R {
 	return kept
 }
 
-func upsert(table string, columns, key []string, n int) string {
+func upsert(table string, columns, key []string, n int, due string) string {
 	set := make([]string, 0, len(rowColumns)+1)
 	for _, c := range append(columns[len(key):len(columns):len(columns)], "updated_at") {
 		set = append(set, c+" = excluded."+c)
 	}
-	return insert(table, columns, n) +
+	return insert(table, columns, n, due) +
 		" ON CONFLICT (" + strings.Join(key, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
 }
 
-func insert(table string, columns []string, n int) string {
+func insert(table string, columns []string, n int, due string) string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES ")
 	for row := range n {
@@ -141,7 +151,16 @@ func insert(table string, columns []string, n int) string {
 			b.WriteString(", ")
 		}
 		b.WriteByte('(')
-		parameters(&b, row*len(columns)+1, len(columns))
+		for i, column := range columns {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			parameter := "$" + strconv.Itoa(row*len(columns)+i+1)
+			if column == dueColumn {
+				parameter = fmt.Sprintf(due, parameter)
+			}
+			b.WriteString(parameter)
+		}
 		b.WriteByte(')')
 	}
 	return b.String()
@@ -151,8 +170,8 @@ func insert(table string, columns []string, n int) string {
 // which the planner believes that they are small from end to end, and a prepared one
 // would go on to do so when they have grown. A saga's own row has no step and comes
 // with the empty one.
-func (t Tables) load(n int) string {
-	columns := strings.Join(rowColumns, ", ")
+func (t Tables) load(n int, left string) string {
+	columns := strings.Join(rowColumns, ", ") + ", " + left
 	var queries []string
 	for i := range n {
 		where := fmt.Sprintf(" WHERE saga_id = $%d AND saga = $%d", 2*i+1, 2*i+2)
@@ -163,18 +182,18 @@ func (t Tables) load(n int) string {
 	return strings.Join(queries, " UNION ALL ")
 }
 
+// Due reads up to $1 rows that are due, as [ReadDue] takes them.
+func (t Tables) Due(clock Clock) string {
+	due := func(table, step string) string {
+		return "SELECT * FROM (SELECT saga_id, saga, " + step + " AS step, version, attempt, " + dueColumn + " FROM " + table +
+			" WHERE " + dueColumn + " <= " + clock.Now + " ORDER BY " + dueColumn + " LIMIT $1)"
+	}
+	return "SELECT saga_id, saga, step, version, attempt FROM (" + due(t.Step, "step") + " AS steps UNION ALL " + due(t.Saga, "''") +
+		" AS sagas) AS due ORDER BY " + dueColumn + " LIMIT $1"
+}
+
 // SelectEntries is the head of the statements that read entries for [ScanEntry]. id
 // is the expression that yields the id as text.
 func (t Tables) SelectEntries(id string) string {
 	return "SELECT seq, " + id + ", aggregatetype, aggregateid, type, payload, kafka_partition, record_key, headers, created_at FROM " + t.Outbox
-}
-
-func parameters(b *strings.Builder, first, n int) {
-	for i := range n {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(first + i))
-	}
 }

@@ -69,6 +69,10 @@ func (r row) Scan(into ...any) error {
 			*to = v.(int32)
 		case *int64:
 			*to = v.(int64)
+		case **int64:
+			if n, ok := v.(int64); ok {
+				*to = &n
+			}
 		case *bool:
 			*to = v.(bool)
 		default:
@@ -104,6 +108,9 @@ func drawRow(t *rapid.T, step string) choreo.Row {
 	if len(r.Settled) == 0 {
 		r.Settled = nil
 	}
+	if rapid.Bool().Draw(t, "acts later") {
+		r.Origin = choreo.Origin{Initiator: text(rapid.String().Draw(t, "initiator")), TraceState: "a=b"}
+	}
 	if rapid.Bool().Draw(t, "failed") {
 		r.Failure = &choreo.Failure{Class: choreo.Class(rapid.StringMatching(`[a-z]*`).Draw(t, "class")), Message: rapid.String().Draw(t, "message")}
 		r.Failure.Message = text(r.Failure.Message)
@@ -115,7 +122,7 @@ func TestRowsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := outbox.SagaID{Saga: "order", ID: "7"}
 		step := outbox.StepRow{SagaID: id, Step: "charge", Version: 2, Row: drawRow(t, "charge")}
-		saga := outbox.SagaRow{SagaID: id, Version: 3, Row: drawRow(t, choreo.SagaRow)}
+		saga := outbox.SagaRow{SagaID: id, Version: 3, Row: drawRow(t, choreo.SagaRow), DueIn: time.Duration(rapid.Uint32().Draw(t, "due")) * time.Microsecond}
 		loaded := Load([]outbox.SagaID{id})
 		require.NoError(t, loaded.Add(row(StepValues(nil, &step))))
 		values := SagaValues(nil, &saga)
@@ -186,7 +193,7 @@ func TestCheckNamesEveryFault(t *testing.T) {
 }
 
 func TestWriteInParts(t *testing.T) {
-	texts := In(`"payments".`).Texts()
+	texts := In(`"payments".`).Texts(Clock{Now: "now()", In: "now() + %s", Left: "due_at - now()"})
 	id := outbox.SagaID{Saga: "order", ID: "7"}
 	var changes outbox.Changes
 	for i := range 2*16 + 8 + 2 + 1 {

@@ -15,12 +15,20 @@ import (
 
 // StepValues appends the values of a row of choreo_step.
 func StepValues(values []any, r *outbox.StepRow) []any {
-	return rowValues(append(values, r.SagaID.ID, r.SagaID.Saga, r.Step), r.Step, r.Version, &r.Row)
+	return append(rowValues(append(values, r.SagaID.ID, r.SagaID.Saga, r.Step), r.Step, r.Version, &r.Row), due(r.DueIn))
 }
 
 // SagaValues appends the values of a row of choreo_saga.
 func SagaValues(values []any, r *outbox.SagaRow) []any {
-	return rowValues(append(values, r.SagaID.ID, r.SagaID.Saga), choreo.SagaRow, r.Version, &r.Row)
+	return append(rowValues(append(values, r.SagaID.ID, r.SagaID.Saga), choreo.SagaRow, r.Version, &r.Row), due(r.DueIn))
+}
+
+// due is the value of due_at.
+func due(in time.Duration) any {
+	if in <= 0 {
+		return nil
+	}
+	return max(in.Microseconds(), 1)
 }
 
 func rowValues(values []any, step string, version int, r *choreo.Row) []any {
@@ -28,9 +36,28 @@ func rowValues(values []any, step string, version int, r *choreo.Row) []any {
 		r.Announced, r.Kept, r.Bypassed, r.Stuck, names(r.Noted), names(r.Settled), orNull(frame.Outputs(r.Inputs)))
 	values = append(values, outputStep(step, &r.Output), text(r.Output.ContentType), orNull(r.Output.Data))
 	if f := r.Failure; f != nil {
-		return append(values, text(string(f.Class)), text(f.Code), text(f.Message))
+		values = append(values, text(string(f.Class)), text(f.Code), text(f.Message))
+	} else {
+		values = append(values, nil, nil, nil)
 	}
-	return append(values, nil, nil, nil)
+	return append(values, origin(r.Origin))
+}
+
+// origin writes an origin as a JSON object, NULL where there is none.
+func origin(o choreo.Origin) any {
+	if o == (choreo.Origin{}) {
+		return nil
+	}
+	data, _ := json.Marshal(originJSON(o)) // strings always have a JSON form
+	return text(string(data))
+}
+
+// originJSON is choreo.Origin in the column origin.
+type originJSON struct {
+	Initiator   string `json:"initiator,omitempty"`
+	CausationID string `json:"cause,omitempty"`
+	TraceParent string `json:"traceparent,omitempty"`
+	TraceState  string `json:"tracestate,omitempty"`
 }
 
 // outputStep is whose the output of a row is: NULL where there is none, and where that is
@@ -134,12 +161,14 @@ func (l Loaded) Add(s Scanner) error {
 		row                            choreo.Row
 		noted, settled, outStep        *string
 		failClass, failCode, failWords *string
+		origin                         *string
+		dueIn                          *int64 // microseconds
 		inputs                         []byte
 		output                         Bytes
 	)
 	err := s.Scan(&id.ID, &id.Saga, &step, &version, &state, &row.Attempt, &row.Home,
 		&row.Announced, &row.Kept, &row.Bypassed, &row.Stuck, &noted, &settled,
-		&inputs, &outStep, &row.Output.ContentType, &output, &failClass, &failCode, &failWords)
+		&inputs, &outStep, &row.Output.ContentType, &output, &failClass, &failCode, &failWords, &origin, &dueIn)
 	if err != nil {
 		return fmt.Errorf("scan a row: %w", err)
 	}
@@ -164,8 +193,16 @@ func (l Loaded) Add(s Scanner) error {
 	if failClass != nil {
 		row.Failure = &choreo.Failure{Class: choreo.Class(*failClass), Code: deref(failCode), Message: deref(failWords)}
 	}
+	if origin != nil {
+		if err := json.Unmarshal([]byte(*origin), (*originJSON)(&row.Origin)); err != nil {
+			return fmt.Errorf("saga %s %q, step %q: origin: %w", id.Saga, id.ID, step, err)
+		}
+	}
 	if step == choreo.SagaRow {
 		rows.Saga = &outbox.SagaRow{SagaID: id, Version: version, Row: row}
+		if dueIn != nil {
+			rows.Saga.DueIn = max(time.Duration(*dueIn)*time.Microsecond, time.Microsecond)
+		}
 	} else {
 		if rows.Steps == nil {
 			rows.Steps = make(map[string]choreo.Row)
@@ -192,6 +229,19 @@ func parseNames(s *string) ([]string, error) {
 		return nil, fmt.Errorf("not a JSON array of strings: %w", err)
 	}
 	return list, nil
+}
+
+// ReadDue reads the rows that a statement of [Tables.Due] returned.
+func ReadDue(rows Result) ([]outbox.Due, error) {
+	var list []outbox.Due
+	for rows.Next() {
+		var d outbox.Due
+		if err := rows.Scan(&d.SagaID.ID, &d.SagaID.Saga, &d.Step, &d.Version, &d.Attempt); err != nil {
+			return nil, fmt.Errorf("scan a due row: %w", err)
+		}
+		list = append(list, d)
+	}
+	return list, rows.Err()
 }
 
 // ScanEntry reads one row that a statement of [Tables.SelectEntries] returned.

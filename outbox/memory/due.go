@@ -1,0 +1,73 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/choreo-go/choreo/outbox"
+)
+
+// dueRow names a row: of a step, or with an empty step of a saga.
+type dueRow struct {
+	saga outbox.SagaID
+	step string
+}
+
+// setDue notes when a row is due. The database is locked.
+func (db *Database) setDue(row dueRow, in time.Duration) {
+	if in <= 0 {
+		delete(db.due, row)
+		return
+	}
+	db.due[row] = time.Now().Add(in)
+}
+
+// Due returns the rows whose time has come.
+func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpDue})); err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	list, err := s.dueNow(limit)
+	if err == nil {
+		err = s.after(Effect{Op: OpDue})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("due: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) dueNow(limit int) ([]outbox.Due, error) {
+	db := s.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var rows []dueRow
+	for row, at := range db.due {
+		if !at.After(now) {
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b dueRow) int {
+		return cmp.Or(db.due[a].Compare(db.due[b]), compare(a.saga, b.saga), cmp.Compare(a.step, b.step))
+	})
+	var list []outbox.Due
+	for _, row := range rows[:min(len(rows), limit)] {
+		d := outbox.Due{SagaID: row.saga, Step: row.step}
+		if d.Step == "" {
+			d.Version, d.Attempt = db.sagas[row.saga].Version, db.sagas[row.saga].Attempt
+		} else {
+			step := db.steps[row.saga][row.step]
+			d.Version, d.Attempt = step.Version, step.Attempt
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
