@@ -21,6 +21,7 @@ type publisher struct {
 	codec     compress.Compression
 	cluster   *cluster
 	roundTrip func(context.Context, segmentio.Request) (segmentio.Response, error)
+	late      error          // why a call ends at the delivery timeout
 	running   sync.WaitGroup // requests and waiting queues
 
 	mu      sync.Mutex // guards all that follows, and the queues, items and calls
@@ -35,6 +36,7 @@ func newPublisher(ctx context.Context, config *Config, cluster *cluster,
 	roundTrip func(context.Context, segmentio.Request) (segmentio.Response, error)) *publisher {
 	return &publisher{
 		ctx: ctx, config: config, codec: codecs[config.Compression], cluster: cluster, roundTrip: roundTrip,
+		late:   fmt.Errorf("not acknowledged within %s: %w", config.DeliveryTimeout, context.DeadlineExceeded),
 		queues: make(map[topicPartition]*queue), brokers: make(map[int32]*brokerQueue),
 	}
 }
@@ -68,8 +70,7 @@ func (p *publisher) publish(ctx context.Context, records []choreo.Record) []erro
 	if len(records) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.config.DeliveryTimeout,
-		fmt.Errorf("not acknowledged within %s: %w", p.config.DeliveryTimeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.config.DeliveryTimeout, p.late)
 	defer cancel()
 	c := newCall(records)
 	if ctx.Err() != nil {
