@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -19,105 +20,122 @@ import (
 // on: what was acknowledged is read, and the records of a key are first read in the
 // order in which they were written.
 func TestKafkaOutagesLoseNothing(t *testing.T) {
-	const writers = 8
 	brokers, control := servers.Kafka(t), servers.KafkaControl(t)
 	log := openKafka(t, kafka.Config{Brokers: brokers, DeliveryTimeout: 2 * time.Minute, RequestTimeout: 5 * time.Second})
-	topic := newTopic(t, log, map[string]string{"min.insync.replicas": "1"})
+	topic := newTopic(t, log, nil)
 	require.NoError(t, log.AddPartitions(t.Context(), topic, 4))
 
-	var (
-		mu    sync.Mutex
-		next  = make(map[string]int) // by key, the number that has to be read first
-		total int
-		order error
-		read  = make(chan struct{}, 1)
-	)
+	n := newNumbers()
 	consuming, stop := context.WithCancel(t.Context())
 	defer stop()
-	ended := make(chan error, 1)
+	consumed := make(chan error, 1)
 	go func() {
-		ended <- log.Consume(consuming, topics.ConsumeConfig{Group: topic, Topics: []string{topic}},
-			func(_ context.Context, batch []choreo.Record) error {
-				mu.Lock()
-				defer mu.Unlock()
-				for _, r := range batch {
-					var n int
-					if _, err := fmt.Sscan(string(r.Value), &n); err != nil {
-						return err
-					}
-					switch want := next[string(r.Key)]; {
-					case n == want:
-						next[string(r.Key)]++
-						total++
-					case n > want && order == nil:
-						order = fmt.Errorf("key %s: read %d before %d", r.Key, n, want)
-					}
-				}
-				select {
-				case read <- struct{}{}:
-				default:
-				}
-				return nil
-			})
+		consumed <- log.Consume(consuming, topics.ConsumeConfig{Group: topic, Topics: []string{topic}}, n.handle)
 	}()
-
 	writing, quit := context.WithCancel(t.Context())
 	defer quit()
-	written := make([]int, writers)
-	var wg sync.WaitGroup
-	for w := range writers {
-		wg.Go(func() {
-			for writing.Err() == nil {
-				errs := log.Publish(t.Context(), []choreo.Record{{Topic: topic, Partition: choreo.AnyPartition,
-					Key: fmt.Append(nil, "key-", w), Value: fmt.Append(nil, written[w])}})
-				if errs != nil {
-					t.Errorf("writer %d: %v", w, errs[0])
-					return
-				}
-				written[w]++
+	written := make(chan int, 8)
+	for w := range cap(written) {
+		go func() {
+			count, err := writeNumbers(writing, log, topic, fmt.Sprint("key-", w))
+			if err != nil {
+				t.Errorf("writer %d: %v", w, err)
 			}
-		})
+			written <- count
+		}()
 	}
-	readMore := func(n int) {
-		mu.Lock()
-		goal := total + n
-		mu.Unlock()
-		awaitTotal(t, read, func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return total >= goal
-		})
-	}
-	readMore(200)
+
+	n.awaitMore(t, 200)
 	require.NoError(t, control.Kill(t.Context()))
 	require.NoError(t, control.Start(t.Context()))
-	readMore(200)
+	n.awaitMore(t, 200)
 	require.NoError(t, control.Restart(t.Context()))
-	readMore(200)
+	n.awaitMore(t, 200)
 	quit()
-	wg.Wait()
 	all := 0
-	for _, n := range written {
-		all += n
+	for range cap(written) {
+		all += <-written
 	}
-	awaitTotal(t, read, func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return total >= all || order != nil
-	})
+	n.await(t, func() bool { return n.total >= all || n.gap != nil })
 	stop()
-	require.NoError(t, <-ended)
-	require.NoError(t, order)
+	require.NoError(t, <-consumed)
+	require.NoError(t, n.gap)
 }
 
-// awaitTotal waits until a condition holds that may change whenever changed gets a value.
-func awaitTotal(t *testing.T, changed <-chan struct{}, holds func() bool) {
+// writeNumbers writes 0, 1, 2 and so on under a key, each after the acknowledgement of
+// the one before, until ctx ends. It returns how many were acknowledged.
+func writeNumbers(ctx context.Context, log topics.Log, topic, key string) (int, error) {
+	for i := 0; ; i++ {
+		if ctx.Err() != nil {
+			return i, nil
+		}
+		errs := log.Publish(context.WithoutCancel(ctx), []choreo.Record{
+			{Topic: topic, Partition: choreo.AnyPartition, Key: []byte(key), Value: fmt.Append(nil, i)}})
+		if errs != nil {
+			return i, errors.Join(errs...)
+		}
+	}
+}
+
+// numbers reads what writeNumbers writes.
+type numbers struct {
+	mu      sync.Mutex
+	next    map[string]int // by key, the number that has to be read next for the first time
+	total   int            // numbers that were read, each counted once
+	gap     error          // the first number that came too early
+	changed chan struct{}  // holds a value after something was read
+}
+
+func newNumbers() *numbers {
+	return &numbers{next: make(map[string]int), changed: make(chan struct{}, 1)}
+}
+
+func (n *numbers) handle(_ context.Context, batch []choreo.Record) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range batch {
+		var number int
+		if _, err := fmt.Sscan(string(r.Value), &number); err != nil {
+			return err
+		}
+		switch want := n.next[string(r.Key)]; {
+		case number == want:
+			n.next[string(r.Key)]++
+			n.total++
+		case number > want && n.gap == nil:
+			n.gap = fmt.Errorf("key %s: %d was read before %d", r.Key, number, want)
+		}
+	}
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// awaitMore waits until so many more are read.
+func (n *numbers) awaitMore(t *testing.T, more int) {
+	t.Helper()
+	n.mu.Lock()
+	goal := n.total + more
+	n.mu.Unlock()
+	n.await(t, func() bool { return n.total >= goal })
+}
+
+// await waits until a condition holds, which is asked under the lock.
+func (n *numbers) await(t *testing.T, holds func() bool) {
 	t.Helper()
 	late := time.NewTimer(2 * time.Minute)
 	defer late.Stop()
-	for !holds() {
+	for {
+		n.mu.Lock()
+		held := holds()
+		n.mu.Unlock()
+		if held {
+			return
+		}
 		select {
-		case <-changed:
+		case <-n.changed:
 		case <-late.C:
 			require.FailNow(t, "the records do not come")
 		}

@@ -74,15 +74,15 @@ func (p *publisher) publish(ctx context.Context, records []choreo.Record) []erro
 	defer cancel()
 	c := newCall(records)
 	if ctx.Err() != nil {
-		p.abandon(c, ctx)
+		p.abandon(ctx, c)
 	}
 	for wave := 0; p.start(c, wave); wave++ {
 		select {
 		case <-c.done:
 		case <-ctx.Done():
-			p.abandon(c, ctx)
+			p.abandon(ctx, c)
 		case <-p.ctx.Done():
-			p.abandon(c, p.ctx)
+			p.abandon(p.ctx, c)
 		}
 	}
 	if !c.fault {
@@ -189,8 +189,9 @@ func (c *call) settle(item *item, err error) {
 	}
 }
 
-// abandon ends all of a call that is not settled, whichever wave it is in.
-func (p *publisher) abandon(c *call, ctx context.Context) {
+// abandon ends all of a call that is not settled, whichever wave it is in, because ctx
+// has ended.
+func (p *publisher) abandon(ctx context.Context, c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range c.items {
