@@ -195,7 +195,7 @@ func (x *explorer) publishes(s *state, v int, visit func(*move)) {
 }
 
 func (x *explorer) faults(s *state, visit func(*move)) {
-	if s.left.cancels > 0 && s.started {
+	if s.left.cancels > 0 && s.started { // see AbortRequested
 		m := move{by: action{kind: actCancel}, next: *s}
 		m.next.left.cancels--
 		m.broken = x.append(&m.next, x.evCancel, false)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var exploreBig = flag.Bool("explore.big", false, "explore every shape with all kinds of faults together (about half an hour, 8 GB)")
+var exploreBig = flag.Bool("explore.big", false, "explore every shape with all kinds of faults together (up to half an hour and several GB; give -timeout)")
 
 // shape is a saga to explore.
 type shape struct {

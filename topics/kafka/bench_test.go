@@ -119,7 +119,7 @@ func BenchmarkIdleHop(b *testing.B) {
 		var once sync.Once
 		err := log.Consume(ctx, topics.ConsumeConfig{Group: topic, Topics: []string{topic},
 			OnState: func(topics.ConsumeState) { once.Do(func() { close(assigned) }) }},
-			func(_ context.Context, batch []choreo.Record) error {
+			func(_ context.Context, _ []choreo.Record) error {
 				arrived <- time.Now()
 				return nil
 			})

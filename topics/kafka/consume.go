@@ -97,7 +97,6 @@ func (c *consumer) run(ctx context.Context) error {
 			}
 			continue
 		}
-		c.health.group(nil)
 		ended := make(chan error, 1)
 		next.Start(func(over context.Context) { ended <- c.runGeneration(ctx, over.Done(), next) })
 		if err := <-ended; err != nil || ctx.Err() != nil {
@@ -150,7 +149,6 @@ func (c *consumer) awaitTopics(ctx context.Context) error {
 			if c.partitions == nil {
 				c.partitions = v.counts(c.config.Topics)
 			}
-			c.health.group(nil)
 			return nil
 		}
 		c.health.group(err)

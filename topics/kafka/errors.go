@@ -57,6 +57,18 @@ func forGood(err error) bool {
 	return errors.As(err, &code) && slices.Contains(refused, code)
 }
 
+// answered reports whether a coordinator that is ready has answered a heartbeat: err is
+// its answer.
+func answered(err error) bool {
+	var code segmentio.Error
+	if err == nil {
+		return true
+	}
+	return errors.As(err, &code) && code != segmentio.Unknown && code != segmentio.BrokerNotAvailable &&
+		code != segmentio.GroupLoadInProgress && code != segmentio.GroupCoordinatorNotAvailable &&
+		code != segmentio.NotCoordinatorForGroup
+}
+
 // codeError returns a broker's error code as an error, nil for 0.
 func codeError(code int16) error {
 	if code == 0 {

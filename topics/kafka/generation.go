@@ -7,6 +7,8 @@ import (
 	"time"
 
 	segmentio "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/findcoordinator"
+	"github.com/segmentio/kafka-go/protocol/heartbeat"
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/topics"
@@ -68,8 +70,56 @@ func (c *consumer) runGeneration(ctx context.Context, over <-chan struct{}, grou
 	g.commit()
 	g.running.Wait()
 	c.partitions = g.partitions
-	g.health.assigned(0)
+	g.health.lost()
+	if err == nil {
+		c.awaitCoordinator(ctx, group)
+	}
 	return err
+}
+
+// awaitCoordinator waits until the group's coordinator answers a heartbeat, whatever it
+// says, or ctx ends. kafka-go joins as soon as a generation is over, and forgets its
+// member id when it finds no coordinator that is ready; it would then come back as a new
+// member, and the group would wait a session timeout for the old one.
+func (c *consumer) awaitCoordinator(ctx context.Context, group *segmentio.Generation) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		err := c.heartbeat(ctx, group)
+		if answered(err) || ctx.Err() != nil {
+			return
+		}
+		c.health.group(err)
+		pause := time.NewTimer(backoff(failures))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+	}
+}
+
+// heartbeat asks for the group's coordinator and returns its answer to a heartbeat.
+func (c *consumer) heartbeat(ctx context.Context, group *segmentio.Generation) error {
+	clientID := c.log.config.ClientID
+	find := &routed{broker: anyBroker, clientID: clientID, request: &findcoordinator.Request{Key: group.GroupID}}
+	if _, err := c.log.roundTrip(ctx, find); err != nil {
+		return err
+	}
+	coordinator, ok := find.response.(*findcoordinator.Response)
+	if !ok {
+		return segmentio.GroupCoordinatorNotAvailable
+	}
+	if coordinator.ErrorCode != 0 {
+		return codeError(coordinator.ErrorCode)
+	}
+	beat := &routed{broker: coordinator.NodeID, clientID: clientID, request: &heartbeat.Request{
+		GroupID: group.GroupID, GenerationID: group.ID, MemberID: group.MemberID}}
+	if _, err := c.log.roundTrip(ctx, beat); err != nil {
+		return err
+	}
+	if answer, ok := beat.response.(*heartbeat.Response); ok {
+		return codeError(answer.ErrorCode)
+	}
+	return segmentio.GroupCoordinatorNotAvailable
 }
 
 // commitUntil commits now and then, until the generation is over or the consumer stops.

@@ -34,11 +34,23 @@ func newHealth(config topics.ConsumeConfig, logger *zap.Logger) *health {
 func (h *health) assigned(partitions int) {
 	h.change(func() {
 		h.partitions = partitions
+		h.groupFault = nil
+	})
+}
+
+// lost notes that the assignment is over. A fault lasts until the next one, for so long
+// nothing is read.
+func (h *health) lost() {
+	h.change(func() {
+		h.partitions = 0
+		for _, fault := range h.faults {
+			h.groupFault = fault
+		}
 		clear(h.faults)
 	})
 }
 
-// group notes why the group cannot be joined, or that it can.
+// group notes why the group cannot be joined.
 func (h *health) group(fault error) { h.change(func() { h.groupFault = fault }) }
 
 // fault notes why a partition cannot be read.

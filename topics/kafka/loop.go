@@ -135,7 +135,7 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 			}
 			p := l.positions[i]
 			l.positions = slices.Delete(l.positions, i, i+1)
-			stays, read := false, false
+			var stays, read bool
 			if stays, read, stop = l.accept(ctx, p, f); read {
 				busy = append(busy, p)
 			} else if stays {

@@ -21,6 +21,7 @@ type publisher struct {
 	codec     compress.Compression
 	cluster   *cluster
 	roundTrip func(context.Context, segmentio.Request) (segmentio.Response, error)
+	late      error          // why a call ends at the delivery timeout
 	running   sync.WaitGroup // requests and waiting queues
 
 	mu      sync.Mutex // guards all that follows, and the queues, items and calls
@@ -35,6 +36,7 @@ func newPublisher(ctx context.Context, config *Config, cluster *cluster,
 	roundTrip func(context.Context, segmentio.Request) (segmentio.Response, error)) *publisher {
 	return &publisher{
 		ctx: ctx, config: config, codec: codecs[config.Compression], cluster: cluster, roundTrip: roundTrip,
+		late:   fmt.Errorf("not acknowledged within %s: %w", config.DeliveryTimeout, context.DeadlineExceeded),
 		queues: make(map[topicPartition]*queue), brokers: make(map[int32]*brokerQueue),
 	}
 }
@@ -68,20 +70,19 @@ func (p *publisher) publish(ctx context.Context, records []choreo.Record) []erro
 	if len(records) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.config.DeliveryTimeout,
-		fmt.Errorf("not acknowledged within %s: %w", p.config.DeliveryTimeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.config.DeliveryTimeout, p.late)
 	defer cancel()
 	c := newCall(records)
 	if ctx.Err() != nil {
-		p.abandon(c, ctx)
+		p.abandon(ctx, c)
 	}
 	for wave := 0; p.start(c, wave); wave++ {
 		select {
 		case <-c.done:
 		case <-ctx.Done():
-			p.abandon(c, ctx)
+			p.abandon(ctx, c)
 		case <-p.ctx.Done():
-			p.abandon(c, p.ctx)
+			p.abandon(p.ctx, c)
 		}
 	}
 	if !c.fault {
@@ -188,8 +189,9 @@ func (c *call) settle(item *item, err error) {
 	}
 }
 
-// abandon ends all of a call that is not settled, whichever wave it is in.
-func (p *publisher) abandon(c *call, ctx context.Context) {
+// abandon ends all of a call that is not settled, whichever wave it is in, because ctx
+// has ended.
+func (p *publisher) abandon(ctx context.Context, c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range c.items {

@@ -145,10 +145,8 @@ func (f *fakeCluster) publisher(change func(*Config)) (*publisher, func()) {
 	}
 }
 
-// rec returns a record of a topic, or of "<topic>/<partition>" with its home there.
 func rec(topic, key, value string) choreo.Record {
-	r := choreo.Record{Topic: topic, Partition: choreo.AnyPartition, Key: []byte(key), Value: []byte(value)}
-	return r
+	return choreo.Record{Topic: topic, Partition: choreo.AnyPartition, Key: []byte(key), Value: []byte(value)}
 }
 
 func TestWhatQueuedDuringARequestSharesTheNext(t *testing.T) {
