@@ -80,13 +80,12 @@ func TestConcludeCompensate(t *testing.T) {
 func TestResumeOfOtherRows(t *testing.T) {
 	d := definition(t, "a @one\nb @two after a")
 	for _, row := range []Row{
-		{}, {State: RowWaiting}, {State: RowCompleted}, {State: RowFailed}, {State: RowSkipped},
+		{}, {State: RowWaiting}, {State: RowPending}, {State: RowCompleted}, {State: RowFailed}, {State: RowSkipped},
 		{State: RowUndoing}, {State: RowUndone}, {State: RowUndoFailed},
 	} {
 		require.Equal(t, Decision{Row: row}, Resume(d, "a", row), row.State)
 	}
-	pending := Resume(d, "a", Row{State: RowPending})
-	require.Equal(t, RunExecute, pending.Run)
+	require.Equal(t, RunExecute, Resume(d, "a", Row{State: RowRetrying}).Run)
 }
 
 // A saga that is over does not go back, whatever the events say: rows past the pivot
@@ -99,4 +98,53 @@ func TestG5PivotStands(t *testing.T) {
 			require.Equal(t, Decision{Row: row}, React(d, step, row, ev))
 		}
 	}
+}
+
+// A pending step ends by an answer from outside or by its time; what moved on before is
+// left alone.
+func TestPendingSteps(t *testing.T) {
+	d := definition(t, "a @one\nb @two after a pivot\nc @three after b")
+	begun := Conclude(d, "a", Row{Inputs: []Output{{Data: []byte("in")}}, Origin: Origin{Initiator: "one"}}, RunExecute, Result{Pending: true})
+	require.Equal(t, RowPending, begun.Row.State)
+	require.Empty(t, begun.Emit)
+	require.False(t, begun.Again)
+
+	done := Answer(d, "a", begun.Row, Result{Output: Output{Data: []byte("out")}})
+	require.Equal(t, RowCompleted, done.Row.State)
+	require.Equal(t, Origin{}, done.Row.Origin)
+	require.Equal(t, []Emission{{Type: StepCompleted, Step: "a", Attempt: 1, Output: Output{Step: "a", Data: []byte("out")}}}, done.Emit)
+
+	no := Answer(d, "a", begun.Row, Result{Err: Classify(Refuse("declined", nil))})
+	require.Equal(t, RowFailed, no.Row.State)
+	require.Equal(t, "declined", no.Emit[0].Failure.Code)
+	fault := Answer(d, "a", begun.Row, Result{Err: Classify(errors.New("gone"))})
+	require.Equal(t, RowFailed, fault.Row.State, "there is no handler to run again")
+	require.Equal(t, ClassPermanent, fault.Row.Failure.Class)
+
+	late := Expire(d, "a", begun.Row)
+	require.Equal(t, StepFailed, late.Emit[0].Type)
+	require.Equal(t, ClassTimeout, late.Emit[0].Failure.Class)
+
+	past := Conclude(d, "c", Row{}, RunExecute, Result{Pending: true})
+	stuck := Expire(d, "c", past.Row)
+	require.Equal(t, RowPending, stuck.Row.State, "it goes on waiting past the pivot")
+	require.Equal(t, StepStuck, stuck.Emit[0].Type)
+	require.Equal(t, RowCompleted, Answer(d, "c", stuck.Row, Result{}).Row.State)
+
+	aborted := React(d, "a", begun.Row, &Event{Type: Aborted})
+	require.Equal(t, RowSkipped, aborted.Row.State)
+	for _, row := range []Row{aborted.Row, done.Row, {}} {
+		require.Equal(t, Decision{Row: row}, Answer(d, "a", row, Result{}))
+		require.Equal(t, Decision{Row: row}, Expire(d, "a", row))
+	}
+}
+
+func TestOverdueSagas(t *testing.T) {
+	s := MustDefine[struct{}]("s", 1, NewStep[struct{}, struct{}]("a").OwnedBy("one"), Deadline(time.Minute))
+	open := Overdue(s.Definition, Row{State: RowOpen})
+	require.Equal(t, AbortRequested, open.Emit[0].Type)
+	require.Equal(t, "deadline", open.Emit[0].Failure.Code)
+	require.True(t, open.Changed)
+	closed := Row{State: RowClosed}
+	require.Equal(t, Decision{Row: closed}, Overdue(s.Definition, closed))
 }

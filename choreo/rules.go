@@ -1,6 +1,9 @@
 package choreo
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // React is the rules R1 to R10 of the design: what the owner of a step does about
 // an event of a saga. With step [SagaRow] it is what the initiator does with its
@@ -213,6 +216,17 @@ func reactSaga(d *Definition, row Row, ev *Event) Decision {
 		}
 	}
 	return decision
+}
+
+// Overdue is what the initiator does when the saga's deadline has passed: it asks for
+// the abort of a saga that is still open. The arbiter answers.
+func Overdue(d *Definition, row Row) Decision {
+	if row.State != RowOpen {
+		return Decision{Row: row}
+	}
+	return Decision{Row: row, Changed: true, Emit: []Emission{{Type: AbortRequested, Failure: &Failure{
+		Class: ClassTimeout, Code: "deadline", Message: fmt.Sprintf("not closed within %v", d.deadline),
+	}}}}
 }
 
 // closes reports whether the step's completion helps to close the saga: that of

@@ -62,8 +62,10 @@ type Unit[Tx any] interface {
 
 // Rows are a service's rows of one saga. A step without a row is missing in Steps.
 type Rows struct {
-	Saga  *SagaRow // the initiator's saga row, or nil
-	Steps map[string]choreo.Row
+	// Version is that of the definition with which the saga began; 0 without any row.
+	Version int
+	Saga    *SagaRow // the initiator's saga row, or nil
+	Steps   map[string]choreo.Row
 }
 
 // Changes are what a unit of work writes besides the handlers' statements.

@@ -31,6 +31,14 @@ type Config struct {
 	// InFlight bounds the events that were fetched and are not yet handled; fetching
 	// pauses above it. Default: 4096.
 	InFlight int
+	// RetryInPlace is the longest delay of a retry that is waited for on the spot, with
+	// the saga's lane: it needs no commit. A longer one is a row with a due time, which
+	// outlives the process, and the lane goes on. Default: 50 ms; negative: none is
+	// waited for.
+	RetryInPlace time.Duration
+	// ClockPoll is how often due rows are looked for that this process does not know of:
+	// retries of a process that died, deadlines, answers that did not come. Default: 1 s.
+	ClockPoll time.Duration
 	// StopTimeout is how long Run goes on, once its context has ended, to let the
 	// handlers that are under way finish and the outbox drain. Default: 10 s;
 	// negative: does not wait.
@@ -86,6 +94,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	positive("SessionTimeout", int(cfg.SessionTimeout))
 	positive("OutageBackoff", int(cfg.OutageBackoff))
 	positive("RelayPoll", int(cfg.RelayPoll))
+	positive("ClockPoll", int(cfg.ClockPoll))
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -96,6 +105,8 @@ func (c *Config) withDefaults() (*Config, error) {
 	setDefault(&cfg.SessionTimeout, 10*time.Second)
 	setDefault(&cfg.OutageBackoff, 5*time.Second)
 	setDefault(&cfg.RelayPoll, time.Second)
+	setDefault(&cfg.ClockPoll, time.Second)
+	setDefault(&cfg.RetryInPlace, 50*time.Millisecond)
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -30,7 +29,8 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 // concernsSaga reports whether the event may change the saga row that this service
 // has as the saga's initiator.
 func (p *Participant[Tx]) concernsSaga(r *role[Tx], initiator string, t choreo.EventType, step string) bool {
-	return initiator == p.cfg.Service && r.def.ReactsSaga(t, step)
+	// Who asks for an abort may not know the initiator, nor who answers.
+	return (initiator == p.cfg.Service || initiator == "") && r.def.ReactsSaga(t, step)
 }
 
 // thread is the events of one saga in a batch, in order.
@@ -56,7 +56,7 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	}
 	for _, t := range threads {
 		for _, ev := range t.events {
-			if err := p.react(ctx, t.role, t.id, ev); err != nil {
+			if err := p.do(ctx, read(t.role, t.id, ev)); err != nil {
 				return err
 			}
 		}
@@ -227,9 +227,4 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 		return left, nil
 	}
 	return left, unit.Commit(ctx, changes)
-}
-
-// retryDelay returns how long to wait before the next attempt.
-func retryDelay(policy choreo.RetryPolicy, attempt int, err *choreo.Error, random float64) time.Duration {
-	return max(policy.Delay(attempt, random), err.After)
 }

@@ -28,6 +28,7 @@ type Participant[Tx any] struct {
 	relay   *outbox.Relay
 	homes   homes
 	outage  outage
+	clock   clock
 	members atomic.Pointer[topics.ConsumeState]
 	running atomic.Bool
 	faults  []error // of Handle, reported by Run
@@ -63,6 +64,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 		roles: make(map[version]*role[Tx], len(cfg.Sagas)),
 	}
 	p.outage.log = cfg.Logger
+	p.clock.alarm = make(chan struct{}, 1)
 	for _, s := range cfg.Sagas {
 		d := s.Def()
 		p.roles[version{d.Name(), d.Version()}] = &role[Tx]{
@@ -96,6 +98,8 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 		return err
 	}
 
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRelay()
 	relayDone := make(chan error, 1)
@@ -108,6 +112,8 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 	go p.homes.refresh(relayCtx, p.log, p.topics())
 
 	p.cfg.Logger.Info("participant runs", zap.String("service", p.cfg.Service), zap.Strings("topics", p.topics()))
+	clockDone := make(chan struct{})
+	go func() { defer close(clockDone); p.runClock(ctx) }()
 	err := p.log.Consume(ctx, topics.ConsumeConfig{
 		Group:          p.names.Group(p.cfg.Service),
 		Topics:         p.topics(),
@@ -120,6 +126,8 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("participant %s: reading stopped: %w", p.cfg.Service, err)
 	}
+	stop()
+	<-clockDone
 	stopRelay()
 	return errors.Join(err, <-relayDone)
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/choreo-go/choreo/outbox"
 )
 
-// repeat says that an event is not done: it is gone through again after the delay.
+// repeat says that a task is not done: it is gone through again after the delay.
 type repeat struct{ delay time.Duration }
 
-// attempts is what is known of the handlers that one event asks for, between units.
+// attempts is what is known of the handlers that one task asks for, between units.
 type attempts struct {
 	made    map[string]int // by step: attempts that failed and are repeated
 	verdict *verdict
@@ -31,16 +31,31 @@ type verdict struct {
 	err  *choreo.Error
 }
 
-// react does all that one event asks of this service. It returns an error only where
-// ctx ended before; then the event is read again.
-func (p *Participant[Tx]) react(ctx context.Context, r *role[Tx], id outbox.SagaID, ev *choreo.Event) error {
+// task is what one unit of work after the other is done about, until it is done.
+type task[Tx any] struct {
+	role *role[Tx]
+	id   outbox.SagaID
+	// ev is the event that was read, or what a row has kept of one.
+	ev *choreo.Event
+	// decide applies the rules to the view. It returns the handler that is to be run, if any.
+	decide func(*view[Tx]) *call
+}
+
+// read is the task of an event that was read.
+func read[Tx any](r *role[Tx], id outbox.SagaID, ev *choreo.Event) *task[Tx] {
+	return &task[Tx]{role: r, id: id, ev: ev, decide: func(v *view[Tx]) *call { return v.react(ev) }}
+}
+
+// do does a task. It returns an error only where ctx ended before; then an event is read
+// again, and a row is still due.
+func (p *Participant[Tx]) do(ctx context.Context, t *task[Tx]) error {
 	known := attempts{made: make(map[string]int)}
 	outages := 0
 	for {
 		if err := stopping(ctx); err != nil {
 			return err
 		}
-		again, err := p.reactOnce(ctx, r, id, ev, &known)
+		again, err := p.doOnce(ctx, t, &known)
 		switch {
 		case err != nil:
 			outages++
@@ -63,28 +78,28 @@ func (p *Participant[Tx]) react(ctx context.Context, r *role[Tx], id outbox.Saga
 	}
 }
 
-// reactOnce is one unit of work over one event. It returns a non-nil repeat where the
-// event is not done yet, and an error where the database is at fault.
-func (p *Participant[Tx]) reactOnce(ctx context.Context, r *role[Tx], id outbox.SagaID, ev *choreo.Event, known *attempts) (*repeat, error) {
-	unit, err := p.store.Begin(ctx, id)
+// doOnce is one unit of work. It returns a non-nil repeat where the task is not done
+// yet, and an error where the database is at fault.
+func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attempts) (*repeat, error) {
+	unit, err := p.store.Begin(ctx, t.id)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
 
-	v := p.newView(r, id, unit.Rows(id))
-	c := v.react(ev)
+	v := p.newView(t.role, t.id, unit.Rows(t.id))
+	c := t.decide(v)
 	var next *repeat
 	if c != nil {
 		c.decision.Row.Attempt += known.made[c.step]
 		res := choreo.Result{}
 		if failed := known.verdict; failed != nil && failed.step == c.step && failed.run == c.decision.Run {
 			res.Err = failed.err
-		} else if res = p.run(ctx, unit.Tx(), r, id, c); res.Err != nil {
+		} else if res = p.run(ctx, unit.Tx(), t.role, t.id, c); res.Err != nil {
 			return p.fault(ctx, unit, c, res.Err, known)
 		}
 		known.verdict = nil
-		next = p.conclude(v, c, ev, res, known)
+		next = p.conclude(v, c, t.ev, res, known)
 	}
 	var changes outbox.Changes
 	v.collect(&changes)
@@ -98,7 +113,10 @@ func (p *Participant[Tx]) reactOnce(ctx context.Context, r *role[Tx], id outbox.
 		}
 		return nil, err
 	}
-	p.logCommit(v, c, ev)
+	for _, in := range v.due {
+		p.clock.ring(in)
+	}
+	p.logCommit(v, c, t.ev)
 	return next, nil
 }
 
@@ -124,33 +142,53 @@ func (p *Participant[Tx]) fault(ctx context.Context, unit outbox.Unit[Tx], c *ca
 	return &repeat{}, nil
 }
 
-// conclude applies the result of a handler to the view and says whether the event
-// has to be gone through again, and after how long.
+// conclude applies the result of a handler to the view and says whether the task has to
+// be gone through again, and after how long.
 func (p *Participant[Tx]) conclude(v *view[Tx], c *call, ev *choreo.Event, res choreo.Result, known *attempts) *repeat {
 	stored := c.decision.Row.Attempt - known.made[c.step]
 	d := choreo.Conclude(v.role.def, c.step, c.decision.Row, c.decision.Run, res)
-	if !d.Again {
-		delete(known.made, c.step)
-		v.apply(c.step, d, ev)
-		if c.more {
-			return &repeat{}
+	switch {
+	case d.Again:
+		delay := retryDelay(v.role.def, c, d.Row.Attempt, res.Err)
+		p.cfg.Logger.Warn("step is tried again", zap.String("saga", v.id.Saga), zap.String("saga_id", v.id.ID),
+			zap.String("step", c.step), zap.String("run", string(c.decision.Run)), zap.Int("attempt", d.Row.Attempt),
+			zap.Duration("in", delay), zap.Error(res.Err))
+		if delay <= p.cfg.RetryInPlace && len(d.Emit) == 0 {
+			known.made[c.step] = d.Row.Attempt - stored
+			return &repeat{delay: delay}
 		}
-		return nil
+		v.later(c.step, d, ev, delay)
+	case d.Row.State == choreo.RowPending:
+		v.later(c.step, d, ev, c.pending)
+	default:
+		v.apply(c.step, d, ev)
 	}
-	known.made[c.step] = d.Row.Attempt - stored
-	if known.made[c.step] == v.role.def.Step(c.step).Retry.Attempts { // StepStuck, once
-		v.emit(d.Row.Home, d.Emit, ev)
+	delete(known.made, c.step)
+	if c.more {
+		return &repeat{}
 	}
-	def := v.role.def.Step(c.step)
-	policy := def.Retry
+	return nil
+}
+
+const (
+	// stuckDelay and stuckLimit bound the delays of a step past the pivot that has run
+	// out of its policy: it is tried again without end, whatever its policy says.
+	stuckDelay = time.Second
+	stuckLimit = 5 * time.Minute
+)
+
+// retryDelay returns how long to wait before the next attempt.
+func retryDelay(def *choreo.Definition, c *call, attempt int, err *choreo.Error) time.Duration {
+	step := def.Step(c.step)
+	policy := step.Retry
 	if c.decision.Run == choreo.RunCompensate {
-		policy = def.UndoRetry
+		policy = step.UndoRetry
 	}
-	delay := retryDelay(policy, d.Row.Attempt, res.Err, rand.Float64())
-	p.cfg.Logger.Warn("step is tried again", zap.String("saga", v.id.Saga), zap.String("saga_id", v.id.ID),
-		zap.String("step", c.step), zap.String("run", string(c.decision.Run)), zap.Int("attempt", d.Row.Attempt),
-		zap.Duration("in", delay), zap.Error(res.Err))
-	return &repeat{delay: delay}
+	delay := policy.Delay(attempt, rand.Float64())
+	if policy.Exhausted(attempt) || !err.Class.Retried() {
+		delay = min(max(delay, stuckDelay), stuckLimit)
+	}
+	return max(delay, err.After)
 }
 
 // run calls the handler that a rule asks for, and classifies how it ended.
@@ -180,6 +218,11 @@ func (p *Participant[Tx]) run(ctx context.Context, tx Tx, r *role[Tx], id outbox
 		err = r.handlers[c.step].compensate(stepCtx, tx, in)
 	} else {
 		res.Output, res.Bypassed, err = r.handlers[c.step].execute(stepCtx, tx, in)
+	}
+	var pending *pendingError
+	if errors.As(err, &pending) && c.decision.Run == choreo.RunExecute {
+		c.pending = pending.within
+		return choreo.Result{Pending: true}
 	}
 	res.Err = choreo.Classify(err)
 	if res.Err != nil && res.Err.Class == choreo.ClassRetryable && ctx.Err() == nil &&

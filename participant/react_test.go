@@ -169,21 +169,6 @@ func TestRetriesRunOut(t *testing.T) {
 	})
 }
 
-func TestANamedDelayIsWaited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newPayments(t, memory.NewDatabase())
-		s.charge.execute = func(_ context.Context, _ *memory.Tx, call *Call[created]) (receipt, error) {
-			if call.Attempt == 1 {
-				return receipt{}, choreo.RetryAfter(7*time.Second, errors.New("slow down"))
-			}
-			return receipt{}, nil
-		}
-		begin := time.Now()
-		s.read(createdEvent("17"))
-		require.Equal(t, 7*time.Second, time.Since(begin))
-	})
-}
-
 func TestAPanicIsAFaultOfTheHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPayments(t, memory.NewDatabase())

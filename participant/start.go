@@ -31,23 +31,16 @@ const maxSagaID = 255
 // After an error the saga may have been started where the error wraps
 // outbox.ErrUnknownOutcome; calling again with the same id is always safe.
 func Start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In) (Ref, error) {
-	return start(p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
-		return p.store.Begin(ctx, key)
-	}, ctx)
+	return start(ctx, p, saga, id, input, begin(ctx, p))
 }
 
 // StartTx is [Start] in the caller's own transaction: the saga starts when that
 // commits, and never if it does not.
 func StartTx[Tx, In any](ctx context.Context, p *Participant[Tx], tx Tx, saga *choreo.Saga[In], id string, input In) (Ref, error) {
-	return start(p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
-		return p.store.Join(ctx, tx, key)
-	}, ctx)
+	return start(ctx, p, saga, id, input, join(ctx, p, tx))
 }
 
-func start[Tx, In any](
-	p *Participant[Tx], saga *choreo.Saga[In], id string, input In,
-	open func(outbox.SagaID) (outbox.Unit[Tx], error), ctx context.Context,
-) (Ref, error) {
+func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, open opener[Tx]) (Ref, error) {
 	fail := func(err error) (Ref, error) { return Ref{}, fmt.Errorf("start saga %s: %w", saga.Definition, err) }
 	r := p.roles[version{saga.Name(), saga.Version()}]
 	if r == nil || r.def != saga.Definition {
@@ -83,7 +76,7 @@ func start[Tx, In any](
 	err = unit.Commit(ctx, outbox.Changes{
 		Sagas: []outbox.SagaRow{{
 			SagaID: key, Version: saga.Version(),
-			Row: choreo.Row{State: choreo.RowOpen, Home: home},
+			Row: choreo.Row{State: choreo.RowOpen, Home: home}, DueIn: saga.Deadline(),
 		}},
 		Entries: []outbox.Entry{entryOf(event, r.topic)},
 	})

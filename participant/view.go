@@ -16,6 +16,7 @@ type view[Tx any] struct {
 	saga    *outbox.SagaRow
 	steps   map[string]choreo.Row
 	changed []string // steps whose row is to be stored, or choreo.SagaRow
+	due     map[string]time.Duration
 	entries []outbox.Entry
 }
 
@@ -32,6 +33,7 @@ type call struct {
 	step     string
 	decision choreo.Decision
 	more     bool // further steps of this service ask for one, too
+	pending  time.Duration
 }
 
 // react applies the rules to every row of the view. What needs no handler is done;
@@ -60,6 +62,9 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 	if d.Changed {
 		if step == choreo.SagaRow {
 			v.saga.Row = d.Row
+			if d.Row.State == choreo.RowClosed {
+				v.saga.DueIn = 0 // the deadline is gone
+			}
 		} else {
 			v.steps[step] = d.Row
 		}
@@ -68,6 +73,18 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 		}
 	}
 	v.emit(d.Row.Home, d.Emit, ev)
+}
+
+// later takes over a decision whose row is due after a while.
+func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in time.Duration) {
+	d.Row.Origin = choreo.Origin{
+		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
+	}
+	if v.due == nil {
+		v.due = make(map[string]time.Duration)
+	}
+	v.due[step] = in
+	v.apply(step, d, ev)
 }
 
 // emit turns emissions into outbox entries. They go to the saga's home partition;
@@ -96,7 +113,7 @@ func (v *view[Tx]) collect(to *outbox.Changes) {
 			continue
 		}
 		to.Steps = append(to.Steps, outbox.StepRow{
-			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step],
+			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step], DueIn: v.due[step],
 		})
 	}
 	to.Entries = append(to.Entries, v.entries...)

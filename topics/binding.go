@@ -2,7 +2,6 @@ package topics
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -178,10 +177,12 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 	if head.Version, err = number(hVersion, version, 1); err != nil {
 		return Head{}, err
 	}
-	if err := cmp.Or(required(hSaga, head.Saga), required(hInitiator, head.Initiator)); err != nil {
+	if err := required(hSaga, head.Saga); err != nil {
 		return Head{}, err
 	}
 	switch {
+	case head.Initiator == "" && needsInitiator(known):
+		err = required(hInitiator, head.Initiator)
 	case known.OfStep():
 		err = required(hStep, head.Step)
 	case head.Step != "":
@@ -191,6 +192,13 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 		return Head{}, err
 	}
 	return head, nil
+}
+
+// needsInitiator reports whether events of a type name the saga's initiator: those that
+// move it forward, and those that turn it back by themselves. Who asks for an abort may
+// not know the initiator, nor those who answer.
+func needsInitiator(t choreo.EventType) bool {
+	return t == choreo.Started || t == choreo.StepCompleted || t == choreo.StepFailed
 }
 
 // Decode reads an event from a record. It ignores headers that it does not know. The

@@ -172,6 +172,7 @@ func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
 	for _, steps := range []map[string]outbox.StepRow{tx.store.db.steps[saga], tx.steps[saga]} {
 		for step, row := range steps {
 			rows.Steps[step] = cloneRow(row.Row)
+			rows.Version = row.Version
 		}
 	}
 	for _, sagas := range []map[outbox.SagaID]outbox.SagaRow{tx.store.db.sagas, tx.sagas} {
@@ -180,7 +181,7 @@ func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
 			if at, ok := tx.store.db.due[dueRow{saga: saga}]; ok {
 				own.DueIn = max(time.Until(at), time.Microsecond)
 			}
-			rows.Saga = &own
+			rows.Saga, rows.Version = &own, own.Version
 		}
 	}
 	return rows
@@ -192,7 +193,7 @@ func (u *unit) Tx() *Tx { return u.tx }
 // Rows returns the rows of a saga as they were at Begin.
 func (u *unit) Rows(saga outbox.SagaID) outbox.Rows {
 	rows := u.rows[saga]
-	out := outbox.Rows{Steps: maps.Clone(rows.Steps)}
+	out := outbox.Rows{Version: rows.Version, Steps: maps.Clone(rows.Steps)}
 	for step, row := range out.Steps {
 		out.Steps[step] = cloneRow(row)
 	}

@@ -120,6 +120,7 @@ func (x *exercise[Tx]) rowsRoundTrip() {
 	}
 	x.commit(x.Store, changes, id)
 	got := x.rows(other, id)
+	require.Equal(x, 3, got.Version)
 	require.Nil(x, got.Saga, "step rows are no saga row")
 	require.Equal(x, plainSteps(rows), plainSteps(got.Steps))
 

@@ -121,13 +121,13 @@ func drawRow(t *rapid.T, step string) choreo.Row {
 func TestRowsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := outbox.SagaID{Saga: "order", ID: "7"}
-		step := outbox.StepRow{SagaID: id, Step: "charge", Version: 2, Row: drawRow(t, "charge")}
+		step := outbox.StepRow{SagaID: id, Step: "charge", Version: 3, Row: drawRow(t, "charge")}
 		saga := outbox.SagaRow{SagaID: id, Version: 3, Row: drawRow(t, choreo.SagaRow), DueIn: time.Duration(rapid.Uint32().Draw(t, "due")) * time.Microsecond}
 		loaded := Load([]outbox.SagaID{id})
 		require.NoError(t, loaded.Add(row(StepValues(nil, &step))))
 		values := SagaValues(nil, &saga)
 		require.NoError(t, loaded.Add(row(append([]any{values[0], values[1], ""}, values[2:]...))))
-		require.Equal(t, outbox.Rows{Saga: &saga, Steps: map[string]choreo.Row{"charge": step.Row}}, loaded[id])
+		require.Equal(t, outbox.Rows{Version: 3, Saga: &saga, Steps: map[string]choreo.Row{"charge": step.Row}}, loaded[id])
 	})
 }
 

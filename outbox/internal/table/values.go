@@ -173,6 +173,7 @@ func (l Loaded) Add(s Scanner) error {
 		return fmt.Errorf("scan a row: %w", err)
 	}
 	rows := l[id]
+	rows.Version = version
 	row.State = choreo.RowState(state)
 	if row.Noted, err = parseNames(noted); err != nil {
 		return fmt.Errorf("saga %s %q, step %q: noted: %w", id.Saga, id.ID, step, err)

@@ -1,0 +1,133 @@
+package participant
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+)
+
+// pendingError is how Execute says that the step goes on elsewhere.
+type pendingError struct{ within time.Duration }
+
+func (e *pendingError) Error() string {
+	return fmt.Sprintf("the step is pending for at most %v", e.within)
+}
+
+// Pending is what Execute returns as its error where the step is begun but ends
+// elsewhere: a person approves, a webhook comes. What Execute wrote is committed, and its
+// output is ignored. [CompleteStep] or [RefuseStep] ends the step; when neither comes
+// within that time, it fails as timed out. An abort in between skips it.
+func Pending(within time.Duration) error { return &pendingError{within: max(within, time.Millisecond)} }
+
+// StepStateError is returned where a step cannot be answered from outside since it is
+// not pending. Nothing was changed.
+type StepStateError struct {
+	Saga, SagaID, Step string
+	State              choreo.RowState // none: the step has not begun, or the saga is not known here
+}
+
+func (e *StepStateError) Error() string {
+	state := string(e.State)
+	if e.State == choreo.RowNone {
+		state = "not begun"
+	}
+	return fmt.Sprintf("step %q of saga %s %q is %s, not pending: nothing was changed", e.Step, e.Saga, e.SagaID, state)
+}
+
+// CompleteStep ends a pending step with its output, in a transaction of its own. Any
+// process of the service that owns the step may call it, and again: a step that has
+// completed stays as it is. For a step that is not pending, such as one that an abort has
+// skipped, the error is a [*StepStateError].
+func CompleteStep[Tx, In, Out any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.Step[In, Out], out Out) error {
+	return answer(ctx, p, saga, sagaID, step.Name(), completed(p, out), begin(ctx, p))
+}
+
+// CompleteStepTx is [CompleteStep] in the caller's own transaction.
+func CompleteStepTx[Tx, In, Out any](ctx context.Context, p *Participant[Tx], tx Tx, saga choreo.AnySaga, sagaID string, step choreo.Step[In, Out], out Out) error {
+	return answer(ctx, p, saga, sagaID, step.Name(), completed(p, out), join(ctx, p, tx))
+}
+
+// RefuseStep ends a pending step as failed, in a transaction of its own. err is
+// classified as if Execute had returned it, but is not retried. As to states it is as
+// [CompleteStep]: a step that has failed stays as it is.
+func RefuseStep[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.StepRef, err error) error {
+	return answer(ctx, p, saga, sagaID, step.Name(), refused(err), begin(ctx, p))
+}
+
+// RefuseStepTx is [RefuseStep] in the caller's own transaction.
+func RefuseStepTx[Tx any](ctx context.Context, p *Participant[Tx], tx Tx, saga choreo.AnySaga, sagaID string, step choreo.StepRef, err error) error {
+	return answer(ctx, p, saga, sagaID, step.Name(), refused(err), join(ctx, p, tx))
+}
+
+// opener opens a unit of work over one saga.
+type opener[Tx any] func(outbox.SagaID) (outbox.Unit[Tx], error)
+
+func begin[Tx any](ctx context.Context, p *Participant[Tx]) opener[Tx] {
+	return func(id outbox.SagaID) (outbox.Unit[Tx], error) { return p.store.Begin(ctx, id) }
+}
+
+func join[Tx any](ctx context.Context, p *Participant[Tx], tx Tx) opener[Tx] {
+	return func(id outbox.SagaID) (outbox.Unit[Tx], error) { return p.store.Join(ctx, tx, id) }
+}
+
+func completed[Tx, Out any](p *Participant[Tx], out Out) func(step string) (choreo.Result, error) {
+	return func(step string) (choreo.Result, error) {
+		data, err := p.cfg.Codec.Encode(out)
+		return choreo.Result{Output: choreo.Output{Step: step, ContentType: p.cfg.Codec.ContentType(), Data: data}}, err
+	}
+}
+
+func refused(err error) func(string) (choreo.Result, error) {
+	return func(string) (choreo.Result, error) {
+		if err == nil {
+			return choreo.Result{}, fmt.Errorf("a refusal needs an error: use choreo.Refuse")
+		}
+		return choreo.Result{Err: choreo.Classify(err)}, nil
+	}
+}
+
+func answer[Tx any](
+	ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID, step string,
+	result func(step string) (choreo.Result, error), open opener[Tx],
+) error {
+	fail := func(err error) error {
+		return fmt.Errorf("answer step %q of saga %s: %w", step, saga.Def().Name(), err)
+	}
+	res, err := result(step)
+	if err != nil {
+		return fail(err)
+	}
+	id := outbox.SagaID{Saga: saga.Def().Name(), ID: sagaID}
+	unit, err := open(id)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
+	rows := unit.Rows(id)
+	row := rows.Steps[step]
+	switch {
+	case row.State == choreo.RowCompleted && res.Err == nil, row.State == choreo.RowFailed && res.Err != nil:
+		return nil // answered so before
+	case row.State != choreo.RowPending:
+		return &StepStateError{Saga: id.Saga, SagaID: id.ID, Step: step, State: row.State}
+	}
+	r := p.roles[version{id.Saga, rows.Version}]
+	if r == nil {
+		return fail(fmt.Errorf("it runs by version %d, which this participant does not know: add it to Config.Sagas", rows.Version))
+	}
+	ev := &choreo.Event{
+		ID: row.Origin.CausationID, Initiator: row.Origin.Initiator, Partition: row.Home,
+		TraceParent: row.Origin.TraceParent, TraceState: row.Origin.TraceState,
+	}
+	v := p.newView(r, id, rows)
+	v.apply(step, choreo.Answer(r.def, step, row, res), ev)
+	var changes outbox.Changes
+	v.collect(&changes)
+	if err := unit.Commit(ctx, changes); err != nil {
+		return fail(err)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package participant
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+)
+
+// clock wakes the loop that acts on due rows. The rows themselves are the truth: what
+// this process knows of only spares it the wait until it looks again.
+type clock struct {
+	alarm chan struct{} // holds a value while something rang
+	mu    sync.Mutex
+	next  time.Time // of the rows that this process wrote; zero: none
+}
+
+// ring has the clock look after so long.
+func (c *clock) ring(in time.Duration) {
+	c.mu.Lock()
+	at := time.Now().Add(in)
+	earlier := c.next.IsZero() || at.Before(c.next)
+	if earlier {
+		c.next = at
+	}
+	c.mu.Unlock()
+	if earlier {
+		select {
+		case c.alarm <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns how long there is nothing to do, at most poll.
+func (c *clock) wait(poll time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next.IsZero() {
+		return poll
+	}
+	return min(time.Until(c.next), poll)
+}
+
+// silence forgets what has rung by now.
+func (c *clock) silence() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.next.After(time.Now()) {
+		c.next = time.Time{}
+	}
+}
+
+// runClock acts on due rows until ctx ends, and then waits for those that are under
+// way. Any process of the service acts on any row, whoever wrote it; two that act on
+// the same one are told apart by its lock and its state.
+func (p *Participant[Tx]) runClock(ctx context.Context) {
+	var (
+		busy    sync.WaitGroup
+		slots   = make(chan struct{}, p.cfg.Lanes)
+		mu      sync.Mutex
+		working = make(map[outbox.Due]bool) // a row that is still due while it is acted on
+	)
+	defer busy.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.clock.alarm:
+		case <-timer.C:
+		}
+		p.clock.silence()
+		// Those that are acted on may be among the rows: ask for enough to see others.
+		due, err := p.store.Due(ctx, 2*p.cfg.Lanes)
+		if err != nil {
+			failures++
+			if p.waitOutage(ctx, "database", err, failures) != nil {
+				return
+			}
+			timer.Reset(0)
+			continue
+		}
+		failures = 0
+		for _, row := range due {
+			mu.Lock()
+			known := working[row]
+			working[row] = true
+			mu.Unlock()
+			if known {
+				continue
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			busy.Go(func() {
+				defer func() { <-slots }()
+				p.actOn(ctx, row)
+				mu.Lock()
+				delete(working, row)
+				mu.Unlock()
+			})
+		}
+		timer.Reset(p.clock.wait(p.cfg.ClockPoll))
+	}
+}
+
+// actOn does what a due row asks for.
+func (p *Participant[Tx]) actOn(ctx context.Context, due outbox.Due) {
+	r := p.roles[version{due.SagaID.Saga, due.Version}]
+	if r == nil {
+		p.cfg.Logger.Debug("due row of a saga that this build does not know",
+			zap.String("saga", due.SagaID.Saga), zap.Int("version", due.Version), zap.String("saga_id", due.SagaID.ID))
+		return
+	}
+	ctx, stop := p.grace(ctx)
+	defer stop()
+	t := &task[Tx]{role: r, id: due.SagaID, ev: &choreo.Event{Partition: choreo.AnyPartition}}
+	if due.Step == choreo.SagaRow {
+		t.ev.Initiator = p.cfg.Service
+		t.decide = func(v *view[Tx]) *call { v.expire(t.ev); return nil }
+	} else {
+		t.decide = func(v *view[Tx]) *call { return v.resume(due, t.ev) }
+	}
+	_ = p.do(ctx, t) // it fails only where ctx ends; the row is due all the same
+}
+
+// expire acts on the deadline of a saga.
+func (v *view[Tx]) expire(ev *choreo.Event) {
+	if v.saga == nil {
+		return
+	}
+	if left := v.saga.DueIn; left > time.Microsecond {
+		return // another process has acted on it
+	}
+	v.saga.DueIn = 0
+	v.apply(choreo.SagaRow, choreo.Overdue(v.role.def, v.saga.Row), ev)
+}
+
+// resume acts on a due step: it returns the handler that is to be run again, or ends a
+// step whose answer did not come.
+func (v *view[Tx]) resume(due outbox.Due, ev *choreo.Event) *call {
+	row := v.steps[due.Step]
+	if row.Attempt != due.Attempt {
+		return nil // another process has acted on it
+	}
+	ev.Initiator, ev.ID, ev.Partition = row.Origin.Initiator, row.Origin.CausationID, row.Home
+	ev.TraceParent, ev.TraceState = row.Origin.TraceParent, row.Origin.TraceState
+	if row.State == choreo.RowPending {
+		v.apply(due.Step, choreo.Expire(v.role.def, due.Step, row), ev)
+		return nil
+	}
+	d := choreo.Resume(v.role.def, due.Step, row)
+	if d.Run == choreo.RunNothing {
+		v.apply(due.Step, d, ev)
+		return nil
+	}
+	return &call{step: due.Step, decision: d}
+}
