@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -138,7 +139,15 @@ func (db *outboxDatabase) config(t *testing.T, wires *wires) *pgxpool.Config {
 func (db *outboxDatabase) pool(t *testing.T, wires *wires) *pgxpool.Pool {
 	pool, err := pgxpool.NewWithConfig(t.Context(), db.config(t, wires))
 	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() {
+		closed := make(chan struct{})
+		go func() { pool.Close(); close(closed) }()
+		select {
+		case <-closed:
+		case <-time.After(5 * time.Second): // a test that failed holds a connection
+			pool.Reset()
+		}
+	})
 	return pool
 }
 

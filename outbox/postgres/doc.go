@@ -1,4 +1,4 @@
-// Package postgres is the outbox store for PostgreSQL 12 or later: [New] over a pool of
+// Package postgres is the outbox store for PostgreSQL 13 or later: [New] over a pool of
 // pgx, with transactions of type pgx.Tx, and [NewSQL] over database/sql, with *sql.Tx.
 // Both keep the same tables and may serve the same service at once; New needs fewer
 // round trips.
@@ -14,9 +14,13 @@
 // A unit of work locks its sagas by advisory locks of its transaction, in the order of
 // their keys. The keys are hashes of schema and saga: two sagas that share one wait for
 // each other, no more. A relay's claim takes advisory locks on buckets of keys and holds
-// them, and its transaction, until it is released; without an answer of its process
-// PostgreSQL ends both. All of them also work through a pooler in transaction mode, if
-// pgx is told not to keep prepared statements there.
+// them, and its transaction, while the relay publishes; they end with the connection if
+// the process dies. An idle_in_transaction_session_timeout below the relay's
+// PublishTimeout would break claims off. A pooler in transaction mode does no harm to
+// either, if pgx is told not to keep prepared statements.
+//
+// A handler of New cannot end the transaction of its unit; of NewSQL it can, by SQL, and
+// must not: database/sql gives no way to notice.
 //
 // # Isolation
 //

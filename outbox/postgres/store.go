@@ -60,7 +60,7 @@ func newBase(config *Config) base {
 		prefix = pgx.Identifier{b.schema}.Sanitize() + "."
 	}
 	b.tables = table.In(prefix)
-	b.class = int32(b.hash("")) //nolint:gosec // the lower half is as good a hash
+	b.class = int32(b.hash(""))
 	b.statements()
 	return b
 }
@@ -71,7 +71,7 @@ func (b *base) hash(parts ...string) int64 {
 	for _, part := range append([]string{"choreo", b.schema}, parts...) {
 		_, _ = h.Write(append([]byte(part), 0)) // never fails
 	}
-	return int64(h.Sum64()) //nolint:gosec // any bits will do
+	return int64(h.Sum64())
 }
 
 // lockSagas returns the statement that locks sagas, and its parameter. All units take the

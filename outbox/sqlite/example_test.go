@@ -18,7 +18,7 @@ func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "choreo")
 	check(err)
-	defer os.RemoveAll(dir)
+	defer func() { check(os.RemoveAll(dir)) }()
 	db, err := sqlite.Open(filepath.Join(dir, "payments.db"), nil)
 	check(err)
 	defer db.Close()
