@@ -55,6 +55,12 @@ type Config struct {
 	// NoRelay leaves the outbox to somebody else: another process or a Debezium
 	// connector. Default: the participant runs a relay.
 	NoRelay bool
+	// Intercept, if set, is called in place of every handler, by the goroutine and in the
+	// transaction in which it is due; next calls the handler. The context that next
+	// gets is the handler's, and what Intercept returns counts as the handler's error.
+	// It must call next once at most, and cannot return nil without. A step that its
+	// condition bypasses, or whose input does not decode, has no call. Default: none.
+	Intercept Interceptor
 }
 
 // withDefaults returns a checked copy with every default filled in.

@@ -45,3 +45,18 @@ type Call[In any] struct {
 	// Outputs holds what After and Uses brought: read it with choreo.OutputOf.
 	Outputs choreo.Outputs
 }
+
+// CallInfo is what an [Interceptor] is told about a call of a handler.
+type CallInfo struct {
+	SagaID         string
+	Saga           string // name of the definition
+	Version        int    // of the definition
+	Step           string
+	Run            choreo.Run // choreo.RunExecute or choreo.RunCompensate
+	Attempt        int        // from 1
+	IdempotencyKey string     // see Call
+}
+
+// Interceptor stands around handlers, whatever their types: to bound, trace or count
+// them, or to make them fail in a test. See Config.Intercept.
+type Interceptor func(ctx context.Context, call CallInfo, next func(context.Context) error) error

@@ -196,7 +196,7 @@ func (p *Participant[Tx]) run(ctx context.Context, tx Tx, r *role[Tx], id outbox
 	def := r.def.Step(c.step)
 	in := &invocation{
 		def: r.def, step: def, sagaID: id.ID, row: &c.decision.Row, run: c.decision.Run,
-		attempt: c.decision.Row.Attempt + 1, codec: p.cfg.Codec,
+		attempt: c.decision.Row.Attempt + 1, codec: p.cfg.Codec, intercept: p.cfg.Intercept,
 	}
 	stepCtx := ctx
 	if def.Timeout > 0 {

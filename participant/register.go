@@ -99,7 +99,11 @@ func (h *typedHandler[Tx, In, Out]) execute(ctx context.Context, tx Tx, in *invo
 	if !in.step.RunsOn(call.Input) {
 		return choreo.Output{}, true, nil
 	}
-	out, err := h.execute_.Execute(ctx, tx, call)
+	var out Out
+	err = in.around(ctx, func(ctx context.Context) (err error) {
+		out, err = h.execute_.Execute(ctx, tx, call)
+		return err
+	})
 	if err != nil {
 		return choreo.Output{}, false, err
 	}
@@ -119,7 +123,9 @@ func (h *typedHandler[Tx, In, Out]) compensate(ctx context.Context, tx Tx, in *i
 	if err := decode(in.codec, in.row.Output, &out); err != nil {
 		return err
 	}
-	return h.compensate_.Compensate(ctx, tx, call, out)
+	return in.around(ctx, func(ctx context.Context) error {
+		return h.compensate_.Compensate(ctx, tx, call, out)
+	})
 }
 
 // invocation is what a call is made of.
@@ -131,7 +137,36 @@ type invocation struct {
 	run     choreo.Run
 	attempt int
 	codec   schema.Codec
+
+	intercept Interceptor // or nil
 }
+
+// idempotencyKey is Call.IdempotencyKey.
+func (in *invocation) idempotencyKey() string {
+	return in.sagaID + "/" + in.step.Name + "/" + string(in.run)
+}
+
+// around calls a handler by way of the interceptor.
+func (in *invocation) around(ctx context.Context, handler func(context.Context) error) error {
+	if in.intercept == nil {
+		return handler(ctx)
+	}
+	called := false
+	err := in.intercept(ctx, CallInfo{
+		SagaID: in.sagaID, Saga: in.def.Name(), Version: in.def.Version(),
+		Step: in.step.Name, Run: in.run, Attempt: in.attempt, IdempotencyKey: in.idempotencyKey(),
+	}, func(ctx context.Context) error {
+		called = true
+		return handler(ctx)
+	})
+	if err == nil && !called {
+		return choreo.Permanent(errNotCalled)
+	}
+	return err
+}
+
+// errNotCalled is the fault of an Interceptor: without the handler there is no output.
+var errNotCalled = errors.New("Config.Intercept returned nil without having called the handler")
 
 // The codes of failures that Choreo itself finds.
 const (
@@ -144,7 +179,7 @@ func newCall[In any](in *invocation) (*Call[In], error) {
 	call := &Call[In]{
 		SagaID: in.sagaID, Saga: in.def.Name(), Version: in.def.Version(),
 		Step: in.step.Name, Attempt: in.attempt,
-		IdempotencyKey: in.sagaID + "/" + in.step.Name + "/" + string(in.run),
+		IdempotencyKey: in.idempotencyKey(),
 		Outputs:        in,
 	}
 	if join, ok := any(&call.Input).(*choreo.Join); ok {
