@@ -49,6 +49,9 @@ func (x *explorer) endings(step int, run Run) []ending {
 		return ends
 	}
 	ends := []ending{{text: "Execute succeeds"}}
+	if slices.Contains(x.async, def.Name) {
+		ends = append(ends, ending{text: "Execute begins it, and it goes on elsewhere", res: Result{Pending: true}})
+	}
 	if def.Condition != "" {
 		ends = append(ends, ending{text: "its condition is false", res: Result{Bypassed: true}})
 	}
@@ -83,6 +86,9 @@ func (x *explorer) ask(step int, row uint16, ev uint8) []outcome {
 		name, service = x.def.Steps()[step].Name, x.def.Steps()[step].Owner
 	}
 	var decision Decision
+	if ev == resumed && x.rows[row].State == RowPending {
+		return x.askPending(step, row, service)
+	}
 	if ev == resumed {
 		decision = x.rules.resume(x.def, name, x.rows[row])
 	} else {
@@ -96,7 +102,7 @@ func (x *explorer) ask(step int, row uint16, ev uint8) []outcome {
 		concluded := x.rules.conclude(x.def, name, decision.Row, decision.Run, end.res)
 		o := x.outcome(row, concluded, service)
 		o.retry, o.text = end.retry, end.text
-		if end.res.Err == nil && !end.res.Bypassed {
+		if end.res.Err == nil && !end.res.Bypassed && !end.res.Pending {
 			o.effect = executed
 			if decision.Run == RunCompensate {
 				o.effect = compensated
@@ -108,8 +114,33 @@ func (x *explorer) ask(step int, row uint16, ev uint8) []outcome {
 	return all
 }
 
+// askPending returns how a pending step can end: by an answer from outside, or because
+// none came in time.
+func (x *explorer) askPending(step int, row uint16, service string) []outcome {
+	name := x.def.Steps()[step].Name
+	past := x.audit.past&(1<<step) != 0 // such a step goes on waiting: bound it
+	var all []outcome
+	for _, end := range []struct {
+		text     string
+		decision Decision
+		effect   effect
+		retry    bool
+	}{
+		{"it is completed from outside", Answer(x.def, name, x.rows[row], Result{}), executed, false},
+		{"it is refused from outside", Answer(x.def, name, x.rows[row], Result{Err: Classify(Refuse("refused", nil))}), noEffect, past},
+		{"no answer comes in time", Expire(x.def, name, x.rows[row]), noEffect, past},
+	} {
+		o := x.outcome(row, end.decision, service)
+		o.text, o.effect, o.retry = end.text, end.effect, end.retry
+		all = append(all, o)
+	}
+	return all
+}
+
 func (x *explorer) outcome(before uint16, d Decision, service string) outcome {
-	o := outcome{row: before, changed: d.Changed, again: d.Again}
+	// A step that is pending after the decision waits for its answer, as one that is due
+	// again waits for its timer.
+	o := outcome{row: before, changed: d.Changed, again: d.Again || d.Changed && d.Row.State == RowPending}
 	if d.Changed {
 		o.row = x.internRow(d.Row)
 	}

@@ -107,6 +107,16 @@ var plants = []plant{
 		caught: "G2: reading Aborted once more does something to a",
 	},
 	{
+		name: "R4 a pending step is not skipped", shape: "steps that end elsewhere", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.State == RowPending && turns(ev) {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G2: reading Aborted once more does something to a",
+	},
+	{
 		name: "R5 Failed does not settle what follows from the failed step", shape: "custom order across branches that may never run",
 		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
 			if ev.Type == StepFailed && step != SagaRow && step != ev.Step {

@@ -14,9 +14,10 @@ var exploreBig = flag.Bool("explore.big", false, "explore every shape with all k
 type shape struct {
 	name      string
 	def       string
-	initiator string // default: one
-	oneByOne  bool   // see explorer.oneByOne
-	large     bool   // too many interleavings for all faults together
+	initiator string   // default: one
+	oneByOne  bool     // see explorer.oneByOne
+	async     []string // see explorer.async
+	large     bool     // too many interleavings for all faults together
 }
 
 // runs are the bounds within which a shape is explored. Each run has a cancel at any
@@ -166,6 +167,23 @@ var shapes = []shape{
 		      c @three after b`,
 	},
 	{
+		name: "steps that end elsewhere",
+		def: `a @one
+		      b @two after a
+		      c @one after b`,
+		async: []string{"a", "b"},
+		large: true,
+	},
+	{
+		name: "a pivot and a step past it that end elsewhere",
+		def: `a @one
+		      b @two after a pivot
+		      c @one after b optional
+		      d @two after c`,
+		async: []string{"b", "d"},
+		large: true,
+	},
+	{
 		name: "bypassed step",
 		def: `a @one
 		      b @two after a when
@@ -212,7 +230,7 @@ func (s *shape) explorer(t testing.TB, r rules) *explorer {
 		initiator = "one"
 	}
 	x := newExplorer(definition(t, s.def), initiator, r)
-	x.oneByOne = s.oneByOne
+	x.oneByOne, x.async = s.oneByOne, s.async
 	return x
 }
 

@@ -108,10 +108,11 @@ type explorer struct {
 	def       *Definition
 	initiator int
 	services  []string
-	endless   uint8   // a log of that length means that the saga does not come to rest
-	keepLog   bool    // forget nothing of the log
-	owned     [][]int // steps by service
-	oneByOne  bool    // a unit of work runs one handler, and the event is gone through again for more
+	endless   uint8    // a log of that length means that the saga does not come to rest
+	keepLog   bool     // forget nothing of the log
+	owned     [][]int  // steps by service
+	async     []string // steps whose Execute may leave the end to somebody else
+	oneByOne  bool     // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
 	audit     *auditor
 

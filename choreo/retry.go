@@ -1,6 +1,7 @@
 package choreo
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -85,6 +86,16 @@ func (p RetryPolicy) Delay(attempt int, r float64) time.Duration {
 
 // Exhausted reports whether no attempt is left after the given one.
 func (p RetryPolicy) Exhausted(attempt int) bool { return attempt >= p.Attempts }
+
+// Validate returns an error that names every fault of the policy. The zero policy has
+// faults, too: who takes it for [DefaultRetry] puts that in its place first.
+func (p RetryPolicy) Validate() error {
+	var faults []error
+	for _, fault := range p.faults() {
+		faults = append(faults, errors.New(fault))
+	}
+	return errors.Join(faults...)
+}
 
 func (p RetryPolicy) isZero() bool { return p == RetryPolicy{} }
 

@@ -17,8 +17,9 @@ func (e *pendingError) Error() string {
 }
 
 // Pending is what Execute returns as its error where the step is begun but ends
-// elsewhere: a person approves, a webhook comes. What Execute wrote is committed, and its
-// output is ignored. [CompleteStep] or [RefuseStep] ends the step; when neither comes
+// elsewhere: a person approves, a webhook comes. Its output is ignored. What it wrote is
+// committed and nobody undoes it, so let it write only what needs no undoing, such as
+// the request for the approval. [CompleteStep] or [RefuseStep] ends the step; when neither comes
 // within that time, it fails as timed out. An abort in between skips it.
 func Pending(within time.Duration) error { return &pendingError{within: max(within, time.Millisecond)} }
 

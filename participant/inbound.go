@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -72,9 +73,14 @@ type graceKey struct{}
 // under way may take to finish: the stop timeout, but no longer than half a session,
 // so that a rebalance is not held up.
 func (p *Participant[Tx]) grace(ctx context.Context) (context.Context, context.CancelFunc) {
+	return withGrace(ctx, min(p.cfg.StopTimeout, p.cfg.SessionTimeout/2))
+}
+
+// withGrace returns a context that goes on for so long after ctx has ended.
+func withGrace(ctx context.Context, left time.Duration) (context.Context, context.CancelFunc) {
 	long, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), graceKey{}, ctx))
 	unhook := context.AfterFunc(ctx, func() {
-		if left := min(p.cfg.StopTimeout, p.cfg.SessionTimeout/2); left > 0 {
+		if left > 0 {
 			_ = sleep(long, left)
 		}
 		cancel()

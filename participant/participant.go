@@ -143,23 +143,31 @@ func (p *Participant[Tx]) topics() []string {
 
 // checkTopics waits for the broker and makes sure that the topics exist.
 func (p *Participant[Tx]) checkTopics(ctx context.Context) error {
-	want := append(p.topics(), p.names.DeadLetters())
+	have, err := awaitTopics(ctx, p.log, append(p.topics(), p.names.DeadLetters()), &p.outage, p.cfg.OutageBackoff)
+	if err != nil {
+		return fmt.Errorf("participant %s: %w", p.cfg.Service, err)
+	}
+	p.homes.set(have)
+	return nil
+}
+
+// awaitTopics waits for the broker and returns how the topics are, all of which must exist.
+func awaitTopics(ctx context.Context, log topics.Admin, want []string, away *outage, backoff time.Duration) (map[string]topics.TopicState, error) {
 	for attempt := 1; ; attempt++ {
-		have, err := p.log.DescribeTopics(ctx, want...)
+		have, err := log.DescribeTopics(ctx, want...)
 		if err == nil {
-			p.outage.over("broker")
-			p.homes.set(have)
+			away.over("broker")
 			missing := slices.DeleteFunc(want, func(t string) bool { _, ok := have[t]; return ok })
 			if len(missing) > 0 {
-				return fmt.Errorf("participant %s: topics %q do not exist: create them with topics.NewPlan and Plan.Apply", p.cfg.Service, missing)
+				return nil, fmt.Errorf("topics %q do not exist: create them with topics.NewPlan and Plan.Apply", missing)
 			}
-			return nil
+			return have, nil
 		}
 		if errors.Is(err, topics.ErrClosed) {
-			return fmt.Errorf("participant %s: %w", p.cfg.Service, err)
+			return nil, err
 		}
-		if err := p.outage.wait(ctx, "broker", err, attempt, p.cfg.OutageBackoff); err != nil {
-			return err
+		if err := away.wait(ctx, "broker", err, attempt, backoff); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -142,13 +142,14 @@ type Head struct {
 	Version   int
 	Step      string
 	Initiator string
+	Source    string // the service that emitted it; empty where the header is missing
 }
 
 // ReadHead reads the head of an event from a record's headers, without decoding the
 // rest and without allocating: its strings share the record's memory and hold as long
 // as nobody changes that. The error is a [*DecodeError].
 func ReadHead(rec *choreo.Record) (Head, error) {
-	var spec, typ, saga, version, step, initiator []byte
+	var spec, typ, saga, version, step, initiator, source []byte
 	for i := range slices.Backward(rec.Headers) { // so that the first of a key wins, as in Record.Header
 		value := rec.Headers[i].Value
 		switch rec.Headers[i].Key {
@@ -164,6 +165,8 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 			step = value
 		case hInitiator:
 			initiator = value
+		case hSource:
+			source = value
 		}
 	}
 	if string(spec) != specVersion {
@@ -173,7 +176,7 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	head := Head{Type: known, Saga: view(saga), Step: view(step), Initiator: view(initiator)}
+	head := Head{Type: known, Saga: view(saga), Step: view(step), Initiator: view(initiator), Source: view(source)}
 	if head.Version, err = number(hVersion, version, 1); err != nil {
 		return Head{}, err
 	}
