@@ -105,7 +105,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		head, err := topics.ReadHead(&rec)
 		require.NoError(t, err)
 		require.Equal(t, topics.Head{
-			Type: ev.Type, Saga: ev.Saga, Version: ev.Version, Step: ev.Step, Initiator: ev.Initiator,
+			Type: ev.Type, Saga: ev.Saga, Version: ev.Version, Step: ev.Step, Initiator: ev.Initiator, Source: ev.Source,
 		}, head)
 	})
 }
