@@ -76,6 +76,9 @@ func (h *holds) anyAgain(out outcome) bool {
 // the log had a line about.
 func (h *holds) published(out outcome) (told int) {
 	for key := range out.keys {
+		if key == "" && out.failed[key] != nil {
+			continue // of records without a key others went out: the one that failed is no nearer
+		}
 		if held := h.keys[key]; held != nil {
 			delete(h.keys, key)
 			if held.told && out.failed[key] == nil {

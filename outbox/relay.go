@@ -314,7 +314,7 @@ func (r *Relay) publish(ctx context.Context, entries []Entry) outcome {
 		key := entries[i].Key()
 		_, blocked := out.failed[key]
 		switch {
-		case blocked: // its place is behind the one that failed, whatever became of it
+		case blocked && entries[i].Record.Key != nil: // its place is behind the one that failed, whatever became of it
 			out.unsent++
 		case errs != nil && errs[i] != nil:
 			out.failed[key] = errs[i]

@@ -74,7 +74,7 @@ func (l *Log) Publish(ctx context.Context, records []choreo.Record) []error {
 	for i := range records {
 		r := &records[i]
 		key := string(r.Key)
-		if _, blocked := failed[key]; blocked {
+		if _, blocked := failed[key]; blocked && r.Key != nil {
 			errs[i] = ErrEarlierFails
 			continue
 		}
