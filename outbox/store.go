@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
@@ -32,6 +33,13 @@ type Store[Tx any] interface {
 	// Due returns up to limit rows whose time has come on the database's clock, the
 	// longest due first. It locks nothing: whoever acts on one looks at the row again.
 	Due(ctx context.Context, limit int) ([]Due, error)
+
+	// Prune deletes up to limit rows of sagas that have ended for this service, and returns
+	// how many. A saga's rows go together, and only when every one of them is at rest
+	// ([AtRest]) and was last written longer than olderThan ago on the database's clock. A
+	// saga that a unit works on is left for the next call. A saga that has more rows than
+	// limit goes alone. Any number of processes may prune at once.
+	Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error)
 
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
@@ -98,6 +106,19 @@ type SagaRow struct {
 	// left of it then, at least 1 µs.
 	DueIn time.Duration
 }
+
+// AtRest reports whether a row in this state needs nothing more from its own service, so
+// that it may be pruned in time: a step that is over, or a closed saga. One that waits
+// for an event, a moment or an operator is not.
+func AtRest(state choreo.RowState) bool { return slices.Contains(restStates, state) }
+
+// restStates are the states of AtRest.
+var restStates = []choreo.RowState{
+	choreo.RowCompleted, choreo.RowFailed, choreo.RowSkipped, choreo.RowUndone, choreo.RowClosed,
+}
+
+// RestStates returns the states of [AtRest].
+func RestStates() []choreo.RowState { return slices.Clone(restStates) }
 
 // Due names a row whose time has come: a step to try again or to give up waiting for,
 // or, with an empty Step, a saga past its deadline.

@@ -37,6 +37,7 @@ type Database struct {
 	entries []*outbox.Entry // by Seq
 	seq     int64           // the last one taken; takers may commit in another order
 	due     map[dueRow]time.Time
+	written map[outbox.SagaID]time.Time // when a row of the saga last was
 	locks   map[outbox.SagaID]*sagaLock
 	open    map[*Tx]struct{}
 	claimed map[string]*claim // by Entry.Key
@@ -57,6 +58,7 @@ func NewDatabase() *Database {
 		steps:   make(map[outbox.SagaID]map[string]outbox.StepRow),
 		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
 		due:     make(map[dueRow]time.Time),
+		written: make(map[outbox.SagaID]time.Time),
 		locks:   make(map[outbox.SagaID]*sagaLock),
 		open:    make(map[*Tx]struct{}),
 		claimed: make(map[string]*claim),

@@ -25,6 +25,7 @@ const (
 	OpRelease      Op = "release"
 	OpBacklog      Op = "backlog"
 	OpDue          Op = "due"
+	OpPrune        Op = "prune"
 )
 
 // Effect is one operation as a [Hook] sees it.

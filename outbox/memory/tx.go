@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/choreo-go/choreo/outbox"
 )
@@ -157,7 +158,9 @@ func (tx *Tx) apply() error {
 			db.cells[at] = stored{value: *value, version: db.commits}
 		}
 	}
+	now := time.Now()
 	for saga, rows := range tx.steps {
+		db.written[saga] = now
 		if db.steps[saga] == nil {
 			db.steps[saga] = make(map[string]outbox.StepRow, len(rows))
 		}
@@ -168,6 +171,7 @@ func (tx *Tx) apply() error {
 	}
 	for saga, row := range tx.sagas {
 		db.sagas[saga] = row
+		db.written[saga] = now
 		db.setDue(dueRow{saga: saga}, row.DueIn)
 	}
 	db.insert(tx.entries)

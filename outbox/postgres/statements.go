@@ -32,6 +32,7 @@ func (b *base) statements() {
 		" ORDER BY seq LIMIT $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
 	b.due = t.Due(clock)
+	b.pruneTexts = t.Prune(pruneDialect)
 	b.backlog = "SELECT (SELECT count(*) FROM (SELECT FROM " + t.Outbox + " LIMIT $1) AS counted)," +
 		" coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM " + t.Outbox + " ORDER BY seq LIMIT 1), 0)"
 }

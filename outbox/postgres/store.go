@@ -50,6 +50,7 @@ type base struct {
 
 	texts                                          *table.Texts
 	lockBuckets, readBuckets, delete, backlog, due string
+	pruneTexts                                     table.PruneTexts
 }
 
 func newBase(config *Config) base {

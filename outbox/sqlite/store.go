@@ -25,6 +25,7 @@ type Store struct {
 	db      *sql.DB
 	core    *sqlstore.Core
 	tables  table.Tables
+	prunes  table.PruneTexts
 	writers gate // units of this store, so that they do not crowd out others
 
 	mu      sync.Mutex
@@ -38,6 +39,7 @@ var _ outbox.Store[*sql.Tx] = (*Store)(nil)
 func New(db *sql.DB, _ *Config) *Store {
 	tables := table.In("")
 	s := &Store{db: db, core: sqlstore.New(tables, clock), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
+	s.prunes = tables.Prune(pruneDialect)
 	s.core.Statements = sqlstore.NewStatements(db)
 	s.core.Lock = s.lock
 	s.core.Unknown = unknown
@@ -57,7 +59,7 @@ func (s *Store) takeLock() string {
 
 func (s *Store) prepare(ctx context.Context) error {
 	return s.core.Statements.Prepare(ctx, func() []string {
-		return append(s.core.Queries(), s.takeLock(), s.deleteEntries(), s.selectEntries(false), s.tables.Due(clock))
+		return append(s.core.Queries(), s.takeLock(), s.deleteEntries(), s.selectEntries(false), s.tables.Due(clock), s.prunes.Candidates)
 	})
 }
 

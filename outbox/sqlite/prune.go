@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+var pruneDialect = table.PruneDialect{
+	Cutoff: "$1",
+	Each:   "json_each($2) AS e",
+	ID:     "e.value ->> 0",
+	Name:   "e.value ->> 1",
+}
+
+// Prune deletes rows of sagas that have ended.
+//
+// It looks without the write lock. Until it has that, a unit may write a row of what was
+// found: hence the deletion asks the condition again. Units read under the same lock, so that
+// none writes over the deletion what it read before it.
+func (s *Store) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
+	// SQLite has the clock of the process. One time for all statements lets a saga's rows go
+	// together.
+	cutoff := time.Now().UTC().Add(-olderThan).Format("2006-01-02T15:04:05.000Z")
+	sagas, err := s.pruneCandidates(ctx, cutoff, limit)
+	n := 0
+	if err == nil && len(sagas) > 0 {
+		n, err = s.pruneSagas(ctx, cutoff, sagas)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("prune: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) pruneCandidates(ctx context.Context, cutoff string, limit int) ([]outbox.SagaID, error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.core.Statements.Query(ctx, nil, s.prunes.Candidates, cutoff, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	return table.ReadCandidates(rows, limit)
+}
+
+func (s *Store) pruneSagas(ctx context.Context, cutoff string, sagas []outbox.SagaID) (int, error) {
+	list := table.SagaList(sagas)
+	if err := s.writers.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.writers.leave()
+	tx, err := s.beginTx(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := pruneIn(ctx, tx, cutoff, list, s.prunes.Steps, s.prunes.Sagas)
+	if err != nil {
+		return 0, errors.Join(err, tx.Rollback())
+	}
+	return n, tx.Commit()
+}
+
+// pruneIn runs the deletions one after the other, and returns how many rows went.
+func pruneIn(ctx context.Context, tx *sql.Tx, cutoff string, list string, deletions ...string) (int, error) {
+	total := 0
+	for _, query := range deletions {
+		result, err := tx.ExecContext(ctx, query, cutoff, list)
+		if err != nil {
+			return 0, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return 0, err
+		}
+		total += int(n)
+	}
+	return total, nil
+}
