@@ -39,6 +39,21 @@ type Config struct {
 	// ClockPoll is how often due rows are looked for that this process does not know of:
 	// retries of a process that died, deadlines, answers that did not come. Default: 1 s.
 	ClockPoll time.Duration
+	// Horizon is how long rows of sagas that have ended for this service are kept at least,
+	// and how old a trigger may be to be acted on: an older one, whose row may be gone,
+	// goes to the dead-letter topic, for it may be a duplicate. It must not be below the
+	// retention of an events topic, nor below the deadline of a saga, and should be above
+	// the longest life of any: a step can be undone as long as its row is there. To
+	// raise it later does not bring back rows that have gone. Clocks may be off by up to an
+	// hour, by which rows outlive the horizon.
+	//
+	// Default: the longest of these retentions and deadlines plus a day. Where a topic keeps
+	// events without end, the default is to keep all rows, too; with a Horizon set, events
+	// that such a topic still has from before it are not acted on. Negative: all rows
+	// are kept, and triggers of any age acted on.
+	Horizon time.Duration
+	// PruneEvery is how often rows are looked for that are past the horizon. Default: 1 min.
+	PruneEvery time.Duration
 	// StopTimeout is how long Run goes on, once its context has ended, to let the
 	// handlers that are under way finish and the outbox drain. Default: 10 s;
 	// negative: does not wait.
@@ -101,6 +116,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	positive("OutageBackoff", int(cfg.OutageBackoff))
 	positive("RelayPoll", int(cfg.RelayPoll))
 	positive("ClockPoll", int(cfg.ClockPoll))
+	positive("PruneEvery", int(cfg.PruneEvery))
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -112,6 +128,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	setDefault(&cfg.OutageBackoff, 5*time.Second)
 	setDefault(&cfg.RelayPoll, time.Second)
 	setDefault(&cfg.ClockPoll, time.Second)
+	setDefault(&cfg.PruneEvery, time.Minute)
 	setDefault(&cfg.RetryInPlace, 50*time.Millisecond)
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()

@@ -38,7 +38,13 @@ func (p *Participant[Tx]) concernsSaga(r *role[Tx], initiator string, t choreo.E
 type thread[Tx any] struct {
 	role   *role[Tx]
 	id     outbox.SagaID
-	events []*choreo.Event
+	events []received
+}
+
+// received is an event and the record in which it came.
+type received struct {
+	*choreo.Event
+	record *choreo.Record
 }
 
 // handle is the topics.Handler: it returns nil once every record of the batch is
@@ -57,12 +63,30 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	}
 	for _, t := range threads {
 		for _, ev := range t.events {
-			if err := p.do(ctx, read(t.role, t.id, ev)); err != nil {
+			if err := p.doReceived(ctx, t.role, t.id, ev); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// doReceived does what the rules make of one event, or dead-letters it where that is too
+// old.
+func (p *Participant[Tx]) doReceived(ctx context.Context, r *role[Tx], id outbox.SagaID, ev received) error {
+	task := read(r, id, ev.Event)
+	react := task.decide
+	var tooOld error
+	task.decide = func(v *view[Tx]) *call {
+		if tooOld = p.stale(r, ev.Event, ev.record.Time); tooOld != nil {
+			return nil
+		}
+		return react(v)
+	}
+	if err := p.do(ctx, task); err != nil || tooOld == nil {
+		return err
+	}
+	return p.deadLetter(ctx, ev.record, tooOld)
 }
 
 // graceKey marks a context that outlives its parent for a while; its value is the
@@ -125,7 +149,7 @@ func (p *Participant[Tx]) sort(ctx context.Context, batch []choreo.Record) ([]th
 			place[id] = n
 			threads = append(threads, thread[Tx]{role: r, id: id})
 		}
-		threads[n].events = append(threads[n].events, ev)
+		threads[n].events = append(threads[n].events, received{ev, rec})
 	}
 	return threads, nil
 }
@@ -195,11 +219,10 @@ func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]th
 }
 
 // quiet reports whether no event of the thread triggers a step of this service, so
-// that most likely none needs a handler.
+// that most likely none needs a handler, and none can be stale.
 func (t *thread[Tx]) quiet() bool {
 	for _, ev := range t.events {
-		trigger := ev.Type == choreo.Started || ev.Type == choreo.StepCompleted
-		if trigger && t.role.def.Reacts(t.role.owned, ev.Type, ev.Step) {
+		if t.role.needsRow(ev.Event) {
 			return false
 		}
 	}
@@ -218,7 +241,7 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 		view := p.newView(t.role, t.id, unit.Rows(t.id))
 		done := 0
 		for _, ev := range t.events {
-			if run := view.react(ev); run != nil {
+			if run := view.react(ev.Event); run != nil {
 				break // needs a handler: this event and those after it stay
 			}
 			done++

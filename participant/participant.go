@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,8 @@ type Participant[Tx any] struct {
 	clock   clock
 	members atomic.Pointer[topics.ConsumeState]
 	running atomic.Bool
-	faults  []error // of Handle, reported by Run
+	horizon time.Duration // see Config.Horizon; 0: none. Set before anything is read
+	faults  []error       // of Handle, reported by Run
 }
 
 // version names one version of a saga.
@@ -112,8 +114,9 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 	go p.homes.refresh(relayCtx, p.log, p.topics())
 
 	p.cfg.Logger.Info("participant runs", zap.String("service", p.cfg.Service), zap.Strings("topics", p.topics()))
-	clockDone := make(chan struct{})
-	go func() { defer close(clockDone); p.runClock(ctx) }()
+	var loops sync.WaitGroup
+	loops.Go(func() { p.runClock(ctx) })
+	loops.Go(func() { p.runPrune(ctx) })
 	err := p.log.Consume(ctx, topics.ConsumeConfig{
 		Group:          p.names.Group(p.cfg.Service),
 		Topics:         p.topics(),
@@ -127,7 +130,7 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 		err = fmt.Errorf("participant %s: reading stopped: %w", p.cfg.Service, err)
 	}
 	stop()
-	<-clockDone
+	loops.Wait()
 	stopRelay()
 	return errors.Join(err, <-relayDone)
 }
@@ -148,7 +151,7 @@ func (p *Participant[Tx]) checkTopics(ctx context.Context) error {
 		return fmt.Errorf("participant %s: %w", p.cfg.Service, err)
 	}
 	p.homes.set(have)
-	return nil
+	return p.setHorizon(have)
 }
 
 // awaitTopics waits for the broker and returns how the topics are, all of which must exist.
