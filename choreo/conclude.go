@@ -99,7 +99,7 @@ func fail(d *Definition, step string, row Row, again bool) Decision {
 		return decision
 	}
 	row.State = RowFailed
-	row.Inputs, row.Origin = nil, Origin{}
+	row.Inputs, row.Origin = nil, row.Origin.spent()
 	keep := def.compensateErr != nil && !def.compensateErr(row.Failure)
 	return Decision{Row: row, Changed: true, Emit: []Emission{{
 		Type: StepFailed, Step: step, Attempt: row.Attempt, Failure: row.Failure, Keep: keep,
@@ -117,7 +117,7 @@ func complete(d *Definition, step string, row Row, res Result) Decision {
 		}
 	}
 	row.State, row.Bypassed = RowCompleted, res.Bypassed
-	row.Noted, row.Stuck, row.Origin = nil, false, Origin{}
+	row.Noted, row.Stuck, row.Origin = nil, false, row.Origin.spent()
 	if !res.Bypassed {
 		done.Output = res.Output
 		done.Output.Step = step
@@ -139,7 +139,7 @@ func concludeCompensate(d *Definition, step string, row Row, res Result) Decisio
 		return Decision{Row: row, Changed: true, Again: true}
 	}
 	row.State = RowUndoFailed
-	row.Origin = Origin{}
+	row.Origin = row.Origin.spent()
 	return Decision{Row: row, Changed: true, Emit: []Emission{{
 		Type: CompensationFailed, Step: step, Attempt: row.Attempt, Failure: row.Failure,
 	}}}

@@ -180,7 +180,9 @@ func (d *Definition) Reacts(owned []string, t EventType, step string) bool {
 			slices.ContainsFunc(owned, func(s string) bool { return d.settles(s, []string{step}) })
 	case AbortRequested:
 		return d.graph.pivot >= 0 && slices.Contains(owned, d.Pivot())
-	case AbortRejected, StepStuck:
+	case RetryRequested, ResolveRequested:
+		return slices.Contains(owned, step)
+	case AbortRejected, StepStuck, CommandRejected:
 	}
 	return false
 }

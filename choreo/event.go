@@ -32,12 +32,23 @@ const (
 	StepCompensated EventType = "choreo.step.compensated"
 	// CompensationFailed says that Compensate ran out of retries: the step is stuck.
 	CompensationFailed EventType = "choreo.step.compensation-failed"
+
+	// RetryRequested is an operator's command to the owner of a step: run its handler
+	// again now, whatever its policy says.
+	RetryRequested EventType = "choreo.step.retry-requested"
+	// ResolveRequested is an operator's command to the owner of a stuck step: count it as
+	// done or undone, since somebody has done or undone it by hand.
+	ResolveRequested EventType = "choreo.step.resolve-requested"
+	// CommandRejected is the owner's no to a command that makes no sense where the step
+	// stands.
+	CommandRejected EventType = "choreo.step.command-rejected"
 )
 
 var eventTypes = map[EventType]bool{
 	Started: false, AbortRequested: false, Aborted: false, AbortRejected: false,
 	StepCompleted: true, StepFailed: true, StepSkipped: true, StepStuck: true,
 	StepCompensated: true, CompensationFailed: true,
+	RetryRequested: true, ResolveRequested: true, CommandRejected: true,
 }
 
 // Known reports whether t is one of the constants of this package.
@@ -62,7 +73,11 @@ type Event struct {
 
 	Bypassed bool     // StepCompleted: a false condition or a failed optional step
 	Keep     bool     // StepFailed: CompensateWhen decided that nothing is undone
-	Failure  *Failure // StepFailed, StepStuck, CompensationFailed; the reason of aborts
+	Failure  *Failure // StepFailed, StepStuck, CompensationFailed; the reason of aborts and rejections
+
+	By      string  // commands and their answers: who gave the command
+	Note    string  // commands and their answers: why
+	Resolve Resolve // ResolveRequested
 
 	ContentType string   // of Payload
 	Payload     []byte   // saga input, or the step's output; never nil on the wire
@@ -74,6 +89,18 @@ type Event struct {
 	Partition int32 // where it was read: the saga's home partition
 	Offset    int64
 }
+
+// Resolve is what a stuck step counts as.
+type Resolve string
+
+// The resolutions of a stuck step.
+const (
+	// ResolveUndone counts a step whose compensation failed as compensated.
+	ResolveUndone Resolve = "undone"
+	// ResolveDone counts a step past the pivot that is tried again and again as
+	// completed; the command's payload is its output.
+	ResolveDone Resolve = "done"
+)
 
 // Output is an encoded output of a step (or, with an empty Step, the input of the saga).
 type Output struct {

@@ -24,6 +24,7 @@ type outcome struct {
 	effect  effect
 	gaveUp  bool // Compensate ran out of retries
 	again   bool // the handler is due again
+	command bool // it answers an operator's command
 	retry   bool // it takes one of bounds.retries
 	text    string
 }
@@ -95,13 +96,24 @@ func (x *explorer) ask(step int, row uint16, ev uint8) []outcome {
 		decision = x.rules.react(x.def, name, x.rows[row], &x.events[ev])
 	}
 	if decision.Run == RunNothing {
-		return []outcome{x.outcome(row, decision, service)}
+		o := x.outcome(row, decision, service)
+		o.command = ev != resumed && x.isCommand(ev)
+		if o.command && decision.Changed { // what was done by hand counts as the handler's effect
+			switch {
+			case decision.Row.State == RowUndone && x.rows[row].State != RowUndone:
+				o.effect = compensated
+			case decision.Row.State == RowCompleted && x.rows[row].State != RowCompleted:
+				o.effect = executed
+			}
+		}
+		return []outcome{o}
 	}
 	var all []outcome
 	for _, end := range x.endings(step, decision.Run) {
 		concluded := x.rules.conclude(x.def, name, decision.Row, decision.Run, end.res)
 		o := x.outcome(row, concluded, service)
 		o.retry, o.text = end.retry, end.text
+		o.command = ev != resumed && x.isCommand(ev)
 		if end.res.Err == nil && !end.res.Bypassed && !end.res.Pending {
 			o.effect = executed
 			if decision.Run == RunCompensate {
@@ -232,6 +244,14 @@ func (x *explorer) faults(s *state, visit func(*move)) {
 		m.broken = x.append(&m.next, x.evCancel, false)
 		visit(&m)
 	}
+	if s.left.commands > 0 && s.started {
+		for i, ev := range x.commands {
+			m := move{by: action{kind: actCommand, who: uint8(i)}, next: *s}
+			m.next.left.commands--
+			m.broken = x.append(&m.next, ev, false)
+			visit(&m)
+		}
+	}
 	if s.left.crashes > 0 {
 		for v := range x.services {
 			for to := range s.off[v] {
@@ -262,8 +282,8 @@ func (x *explorer) emit(s *state, service int, ev uint8) string {
 	}
 	q.at[q.n] = ev
 	q.n++
-	// The answer to a cancel may come after the end, and changes nothing then.
-	answer := x.events[ev].Type == AbortRejected || x.events[ev].Type == Aborted
+	// The answer to a cancel or a command may come after the end, and changes nothing then.
+	answer := x.events[ev].Type == AbortRejected || x.events[ev].Type == Aborted || x.events[ev].Type == CommandRejected
 	if x.folds[s.fold].Status.Ended() && !answer {
 		return fmt.Sprintf("G6: the log told that the saga had ended as %s, and then %s was emitted",
 			x.folds[s.fold].Status, x.events[ev].short())
@@ -359,6 +379,9 @@ func (t *transaction) commit(s *state, step, service int, o *outcome) string {
 		s.timers |= 1 << step
 	}
 	broken := ""
+	if o.command && t.x.rows[o.row].State != RowUndoFailed {
+		s.ledger.gaveUp &^= 1 << step // it is tried again, or was undone by hand
+	}
 	if o.effect != noEffect && t.x.folds[s.fold].Status.Ended() {
 		broken = fmt.Sprintf("G6: the log told that the saga had ended as %s, and then a handler of %s ran",
 			t.x.folds[s.fold].Status, t.x.def.Steps()[step].Name)
@@ -463,6 +486,8 @@ func (x *explorer) line(s *state, by action) string {
 		return fmt.Sprintf("%s crashes and reads again from %s on", who, x.events[s.log.at[by.what]].short())
 	case actAgain:
 		return fmt.Sprintf("a stale duplicate of %s is appended", x.events[by.who].short())
+	case actCommand:
+		return fmt.Sprintf("an operator appends %s", x.events[x.commands[by.who]].short())
 	default:
 		return "somebody cancels: AbortRequested is appended"
 	}

@@ -38,11 +38,12 @@ type bounds struct {
 	dups      uint8 // an earlier event of the log is appended once more
 	retries   uint8 // Execute or Compensate fails in a way that is retried
 	undoFails uint8 // Compensate is out of retries
+	commands  uint8 // an operator commands a step, any one and at any moment
 }
 
 func (b bounds) String() string {
-	return fmt.Sprintf("cancels %d, crashes %d, forgotten deletes %d, duplicates %d, retries %d, lost compensations %d",
-		b.cancels, b.crashes, b.forgets, b.dups, b.retries, b.undoFails)
+	return fmt.Sprintf("cancels %d, crashes %d, forgotten deletes %d, duplicates %d, retries %d, lost compensations %d, commands %d",
+		b.cancels, b.crashes, b.forgets, b.dups, b.retries, b.undoFails, b.commands)
 }
 
 // queue is a short list of events, comparable and free of pointers.
@@ -79,6 +80,7 @@ const (
 	actCrash
 	actAgain
 	actCancel
+	actCommand
 )
 
 // action is one edge: who acts, and which of the ways in which it can go.
@@ -111,6 +113,7 @@ type explorer struct {
 	endless   uint8    // a log of that length means that the saga does not come to rest
 	keepLog   bool     // forget nothing of the log
 	owned     [][]int  // steps by service
+	commands  []uint8  // events by which an operator commands a step
 	async     []string // steps whose Execute may leave the end to somebody else
 	oneByOne  bool     // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
@@ -160,12 +163,25 @@ func newExplorer(d *Definition, initiator string, r rules) *explorer {
 	x.internRow(Row{})
 	x.internFold(NewInstance(d))
 	x.evStarted = x.internEvent(Event{Type: Started, Source: initiator})
+	for i := range d.Steps() {
+		step := d.Steps()[i].Name
+		for _, ev := range []Event{
+			{Type: RetryRequested, ID: "retry-" + step},
+			{Type: ResolveRequested, Resolve: ResolveUndone, ID: "undone-" + step},
+			{Type: ResolveRequested, Resolve: ResolveDone, ID: "done-" + step},
+		} {
+			ev.Step, ev.Source, ev.By = step, "operator", "ada"
+			x.commands = append(x.commands, x.internEvent(ev))
+		}
+	}
 	x.evCancel = x.internEvent(Event{
 		Type: AbortRequested, Source: "operator",
 		Failure: &Failure{Class: ClassCancelled, Code: "cancelled"},
 	})
 	return x
 }
+
+func (x *explorer) isCommand(ev uint8) bool { return slices.Contains(x.commands, ev) }
 
 func (x *explorer) internRow(r Row) uint16 {
 	key := rowText(&r)
@@ -233,7 +249,7 @@ func (x *explorer) hash(s *state) [2]uint64 {
 		flags |= 1
 	}
 	b = append(b, flags, s.timers, s.base, s.left.cancels, s.left.crashes, s.left.forgets, s.left.dups,
-		s.left.retries, s.left.undoFails)
+		s.left.retries, s.left.undoFails, s.left.commands)
 	b = append(b, s.off[:len(x.services)]...)
 	b = binary.LittleEndian.AppendUint16(b, s.fold)
 	b = binary.LittleEndian.AppendUint16(b, s.plain)

@@ -56,7 +56,11 @@ type Origin struct {
 	CausationID string
 	TraceParent string
 	TraceState  string
+	Command     string // id of the operator's command that was answered last; it is kept to the end
 }
+
+// spent returns what is left of an origin once the step emits nothing more by itself.
+func (o Origin) spent() Origin { return Origin{Command: o.Command} }
 
 // Input returns the output of a step that came with the row's triggers; the saga's
 // input has the empty name.
@@ -105,4 +109,6 @@ type Emission struct {
 	Failure  *Failure
 	Output   Output // StepCompleted
 	Carried  []Output
+	By, Note string // of a command, or of the one that it answers
+	Resolve  Resolve
 }

@@ -33,7 +33,11 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 		if d.Pivot() == step {
 			return arbitrate(step, row, ev) // R8
 		}
-	case AbortRejected, StepStuck:
+	case RetryRequested, ResolveRequested:
+		if ev.Step == step {
+			return command(d, step, row, ev) // R11
+		}
+	case AbortRejected, StepStuck, CommandRejected:
 	}
 	return Decision{Row: row} // R10
 }
@@ -94,7 +98,7 @@ func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
 		row.State = RowSkipped
 		return Decision{Row: row, Changed: true}
 	case RowWaiting, RowRetrying, RowPending: // R4
-		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, Origin{}
+		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, row.Origin.spent()
 		return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
 	case RowCompleted: // R5
 		if row.Kept || d.Pivot() == step || d.pastPivot(step) {
@@ -169,7 +173,7 @@ func undo(d *Definition, step string, row Row) Decision {
 // undone returns a row whose step is undone: nothing of it is read again.
 func undone(row Row) Row {
 	row.State = RowUndone
-	row.Inputs, row.Output, row.Settled, row.Origin = nil, Output{}, nil, Origin{}
+	row.Inputs, row.Output, row.Settled, row.Origin = nil, Output{}, nil, row.Origin.spent()
 	return row
 }
 
@@ -181,7 +185,7 @@ func arbitrate(step string, row Row, ev *Event) Decision {
 		row.State = RowSkipped
 		return Decision{Row: row, Changed: true, Emit: []Emission{aborted}}
 	case RowWaiting, RowRetrying, RowPending:
-		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, Origin{}
+		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, row.Origin.spent()
 		return Decision{Row: row, Changed: true, Emit: []Emission{aborted, {Type: StepSkipped, Step: step}}}
 	default:
 		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}

@@ -106,6 +106,7 @@ var shortTypes = map[EventType]string{
 	Started: "Started", AbortRequested: "AbortRequested", Aborted: "Aborted", AbortRejected: "AbortRejected",
 	StepCompleted: "Completed", StepFailed: "Failed", StepSkipped: "Skipped", StepStuck: "Stuck",
 	StepCompensated: "Compensated", CompensationFailed: "CompensationFailed",
+	RetryRequested: "RetryRequested", ResolveRequested: "ResolveRequested", CommandRejected: "CommandRejected",
 }
 
 // eventName prints an event as stories write it: "Failed(b) keep".
@@ -135,7 +136,11 @@ func (e *Emission) flags() []string {
 
 func (ev *Event) short() string {
 	e := Emission{Bypassed: ev.Bypassed, Keep: ev.Keep}
-	return eventName(ev.Type, ev.Step, e.flags()...)
+	name := eventName(ev.Type, ev.Step, e.flags()...)
+	if ev.Resolve != "" {
+		name += " as " + string(ev.Resolve)
+	}
+	return name
 }
 
 // rowText prints what of a row the rules look at. Two rows with the same text are
@@ -168,6 +173,9 @@ func rowText(r *Row) string {
 	}
 	if r.Failure != nil {
 		fmt.Fprintf(&b, " failure=%s", r.Failure.Code)
+	}
+	if r.Origin.Command != "" {
+		fmt.Fprintf(&b, " command=%s", r.Origin.Command)
 	}
 	return b.String()
 }

@@ -411,3 +411,72 @@ func TestG2OnceARetryOfTwoProcesses(t *testing.T) {
 		require.Equal(t, choreo.RowFailed, d.row("check").State)
 	})
 }
+
+func TestAnOperatorRetriesAStuckCompensation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		d.answer = func(step string, _ *participant.Call[loan]) error {
+			if step == "approve" {
+				return choreo.Refuse("declined", nil)
+			}
+			return nil
+		}
+		d.undo = func(*participant.Call[loan]) error { return choreo.Permanent(errors.New("register is gone")) }
+		p := d.open()
+		d.begin(p)
+		<-time.After(time.Second)
+		require.Equal(t, choreo.StatusStuck, d.instance().Status)
+
+		ada := participant.Operator{By: "ada", Note: "register is back"}
+		require.ErrorContains(t, participant.RetryStep(t.Context(), p, loans, "7", check, participant.Operator{}), "Operator.By")
+		require.NoError(t, participant.RetryStep(t.Context(), p, loans, "7", check, ada))
+		<-time.After(time.Second)
+		require.Equal(t, choreo.StatusStuck, d.instance().Status, "it is still gone")
+		d.undo = func(*participant.Call[loan]) error { return nil }
+		require.NoError(t, participant.RetryStep(t.Context(), p, loans, "7", check, ada))
+		<-time.After(time.Second)
+		require.Equal(t, choreo.StatusCompensated, d.instance().Status)
+		require.Equal(t, "undone", d.db.Snapshot().Tables["check"]["7"])
+
+		n := len(d.events())
+		require.NoError(t, participant.RetryStep(t.Context(), p, loans, "7", check, ada))
+		<-time.After(time.Second)
+		require.Equal(t, []string{"choreo.step.retry-requested check", "choreo.step.command-rejected check"}, d.events()[n:])
+		last := d.log.Records("choreo.loan.events")
+		rejected, err := topics.Decode(&last[len(last)-1])
+		require.NoError(t, err)
+		require.Equal(t, "ada", rejected.By)
+		require.Contains(t, rejected.Failure.Message, "is undone: only a step that")
+	})
+}
+
+func TestAnOperatorResolvesByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		d.answer = func(step string, _ *participant.Call[loan]) error {
+			if step == "approve" {
+				return choreo.Refuse("declined", nil)
+			}
+			return nil
+		}
+		d.undo = func(*participant.Call[loan]) error { return choreo.Permanent(errors.New("register is gone")) }
+		p := d.open()
+		d.begin(p)
+		<-time.After(time.Second)
+		ada := participant.Operator{By: "ada", Note: "paid back in cash"}
+		require.NoError(t, participant.ResolveDone(t.Context(), p, loans, "7", check, loan{}, ada))
+		<-time.After(time.Second)
+		require.Equal(t, choreo.StatusStuck, d.instance().Status, "a compensation cannot be done, only undone")
+		require.NoError(t, participant.ResolveUndone(t.Context(), p, loans, "7", check, ada))
+		<-time.After(time.Second)
+		require.Equal(t, choreo.StatusCompensated, d.instance().Status)
+		records := d.log.Records("choreo.loan.events")
+		ev, err := topics.Decode(&records[len(records)-1])
+		require.NoError(t, err)
+		require.Equal(t, choreo.StepCompensated, ev.Type)
+		require.Equal(t, "ada: paid back in cash", ev.By+": "+ev.Note)
+		require.ErrorContains(t, participant.RetryStep(t.Context(), p, loans, "7", choreo.NewStep[loan, loan]("none"), ada), "no such step")
+	})
+}

@@ -40,6 +40,9 @@ type call struct {
 // the first handler that is asked for is returned, and its row is left as it was.
 func (v *view[Tx]) react(ev *choreo.Event) *call {
 	var first *call
+	if row, ok := v.steps[ev.Step]; ok && ev.Initiator == "" {
+		ev.Initiator = row.Origin.Initiator // who gives a command may not know it
+	}
 	for _, step := range v.role.owned {
 		d := choreo.React(v.role.def, step, v.steps[step], ev)
 		switch {
@@ -79,6 +82,7 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in time.Duration) {
 	d.Row.Origin = choreo.Origin{
 		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
+		Command: d.Row.Origin.Command,
 	}
 	if v.due == nil {
 		v.due = make(map[string]time.Duration)
@@ -99,6 +103,7 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: time.Now(),
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
+			By: e.By, Note: e.Note, Resolve: e.Resolve,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,
 		}, v.role.topic))

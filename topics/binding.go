@@ -31,6 +31,9 @@ const (
 	hInitiator   = "ce_initiator"
 	hBypassed    = "ce_bypassed"
 	hUndo        = "ce_undo"
+	hBy          = "ce_by"
+	hNote        = "ce_note"
+	hResolve     = "ce_resolve"
 	hErrClass    = "ce_errorclass"
 	hErrCode     = "ce_errorcode"
 	hErrMessage  = "ce_errormessage"
@@ -118,6 +121,9 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	if ev.Keep {
 		add(hUndo, undoNothing)
 	}
+	add(hBy, storable(ev.By))
+	add(hNote, storable(ev.Note))
+	add(hResolve, string(ev.Resolve))
 	if f := ev.Failure; f != nil {
 		add(hErrClass, storable(string(f.Class)))
 		add(hErrCode, storable(f.Code))
@@ -270,6 +276,12 @@ func decodeHeader(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (
 		ev.Bypassed = string(h.Value) == bypassed
 	case hUndo:
 		ev.Keep = string(h.Value) == undoNothing
+	case hBy:
+		ev.By = storable(string(h.Value))
+	case hNote:
+		ev.Note = storable(string(h.Value))
+	case hResolve:
+		ev.Resolve = choreo.Resolve(storable(string(h.Value)))
 	case hErrClass:
 		failure.Class = choreo.Class(storable(string(h.Value)))
 	case hErrCode:

@@ -1,0 +1,57 @@
+package choreo
+
+import "fmt"
+
+// command is R11: what the owner of a step does about an operator's command. It is
+// answered once: the row keeps the id of the last one.
+func command(d *Definition, step string, row Row, ev *Event) Decision {
+	if ev.ID != "" && row.Origin.Command == ev.ID {
+		return Decision{Row: row}
+	}
+	before := row
+	row.Origin.Command = ev.ID
+	switch {
+	case ev.Type == RetryRequested && row.State == RowUndoFailed:
+		row.State, row.Attempt = RowUndoing, 0
+		return Decision{Row: row, Changed: true, Run: RunCompensate}
+	case ev.Type == RetryRequested && (row.State == RowRetrying || d.undoable(step, &row)):
+		return Resume(d, step, row)
+	case ev.Resolve == ResolveUndone && (row.State == RowUndoFailed || d.undoable(step, &row)):
+		row.Failure = nil
+		return Decision{Row: undone(row), Changed: true, Emit: []Emission{{
+			Type: StepCompensated, Step: step, Attempt: row.Attempt, By: ev.By, Note: ev.Note,
+		}}}
+	case ev.Resolve == ResolveDone && d.pastPivot(step) && (row.State == RowRetrying || row.State == RowPending):
+		row.Failure = nil
+		decision := complete(d, step, row, Result{Output: Output{ContentType: ev.ContentType, Data: ev.Payload}})
+		decision.Emit[0].By, decision.Emit[0].Note = ev.By, ev.Note
+		return decision
+	}
+	// Also a step that has not begun keeps the id, in a row that is still none: read once
+	// more when the step is stuck, the command would otherwise act after it was rejected.
+	return Decision{Row: row, Changed: true, Emit: []Emission{{
+		Type: CommandRejected, Step: step, By: ev.By, Note: ev.Note,
+		Failure: &Failure{Class: ClassRefused, Code: "not-stuck", Message: senseless(step, &before, ev)},
+	}}}
+}
+
+// undoable reports whether a step's compensation has been tried and is due again.
+func (d *Definition) undoable(step string, row *Row) bool {
+	return row.State == RowUndoing && row.Attempt > 0 && len(row.Settled) == len(d.undoWaits(step))
+}
+
+// senseless says why a command is rejected.
+func senseless(step string, row *Row, ev *Event) string {
+	state := string(row.State)
+	if row.State == RowNone {
+		state = "not begun"
+	}
+	what := "only a step that is retrying, or whose compensation failed, can be tried again"
+	switch {
+	case ev.Type == ResolveRequested && ev.Resolve == ResolveUndone:
+		what = "only a step whose compensation failed counts as undone by hand"
+	case ev.Type == ResolveRequested:
+		what = "only a step past the pivot that has not completed counts as done by hand"
+	}
+	return fmt.Sprintf("step %q is %s: %s", step, state, what)
+}

@@ -1,0 +1,94 @@
+package participant
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+)
+
+// Operator is who gives a command, and why. Both stand in the saga's log.
+type Operator struct {
+	By   string // required
+	Note string
+}
+
+// RetryStep commands the owner of a step to run its handler again now: the compensation
+// of a stuck step, with its attempts counted anew, or a step that waits for its next
+// attempt. Any participant of the saga may give the command. The owner answers with the
+// handler's outcome, or with CommandRejected where there is nothing to run again; a
+// command that is read twice is answered once. RetryStep returns when the command is
+// committed.
+func RetryStep[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.StepRef, who Operator) error {
+	return operate(ctx, p, saga, sagaID, who, choreo.Emission{Type: choreo.RetryRequested, Step: step.Name()})
+}
+
+// ResolveUndone commands the owner of a step whose compensation failed to count it as
+// compensated, since somebody has undone it by hand: the saga goes on. As to answers it
+// is as [RetryStep].
+func ResolveUndone[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.StepRef, who Operator) error {
+	return operate(ctx, p, saga, sagaID, who, choreo.Emission{
+		Type: choreo.ResolveRequested, Step: step.Name(), Resolve: choreo.ResolveUndone,
+	})
+}
+
+// ResolveDone commands the owner of a step past the pivot that does not succeed to
+// count it as completed with this output, since somebody has done it by hand: the saga
+// goes on. As to answers it is as [RetryStep].
+func ResolveDone[Tx, In, Out any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.Step[In, Out], out Out, who Operator) error {
+	data, err := p.cfg.Codec.Encode(out)
+	if err != nil {
+		return fmt.Errorf("resolve step %q of saga %s %q: %w", step.Name(), saga.Def().Name(), sagaID, err)
+	}
+	return operate(ctx, p, saga, sagaID, who, choreo.Emission{
+		Type: choreo.ResolveRequested, Step: step.Name(), Resolve: choreo.ResolveDone,
+		Output: choreo.Output{ContentType: p.cfg.Codec.ContentType(), Data: data},
+	})
+}
+
+func operate[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, who Operator, command choreo.Emission) error {
+	id := outbox.SagaID{Saga: saga.Def().Name(), ID: sagaID}
+	if who.By == "" {
+		return fmt.Errorf("command to step %q of saga %s %q: Operator.By is empty: say who gives the command", command.Step, id.Saga, id.ID)
+	}
+	if saga.Def().Step(command.Step) == nil {
+		return fmt.Errorf("command to step %q: saga %s has no such step", command.Step, saga.Def())
+	}
+	command.By, command.Note = who.By, who.Note
+	return p.request(ctx, saga, id, command, begin(ctx, p))
+}
+
+// request commits an event that asks for something, on the saga's own log.
+func (p *Participant[Tx]) request(ctx context.Context, saga choreo.AnySaga, id outbox.SagaID, e choreo.Emission, open opener[Tx]) error {
+	fail := func(err error) error { return fmt.Errorf("%s of saga %s %q: %w", e.Type, id.Saga, id.ID, err) }
+	if err := checkSagaID(id.ID); err != nil {
+		return fail(err)
+	}
+	unit, err := open(id)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
+	rows := unit.Rows(id)
+	number := saga.Def().Version()
+	if rows.Version > 0 {
+		number = rows.Version
+	}
+	r := p.roles[version{id.Saga, number}]
+	if r == nil {
+		return fail(fmt.Errorf("version %d is not among the sagas of this participant: add it to Config.Sagas", number))
+	}
+	v := p.newView(r, id, rows)
+	ev := &choreo.Event{Partition: p.homes.of(r.topic, id.ID)}
+	if v.saga != nil {
+		ev.Initiator = p.cfg.Service
+	}
+	v.emit(v.home(), []choreo.Emission{e}, ev)
+	var changes outbox.Changes
+	v.collect(&changes)
+	if err := unit.Commit(ctx, changes); err != nil {
+		return fail(err)
+	}
+	return nil
+}
