@@ -33,13 +33,14 @@
 // Handlers that are written for another transaction run over their own store by
 // [ServeOn]:
 //
-//   - SQLite works on virtual time: its clock is that of the process, and what it reads and
-//     writes takes no virtual time. Open the database within the function that [Run]
-//     calls, and close it there, in a defer or w.T().Cleanup: its goroutines belong
-//     to the bubble.
-//   - A database server, such as PostgreSQL, has a clock of its own, so that retries and
-//     deadlines would never fall due on virtual time. Use [RunReal]: all is the same,
-//     and waits take their time. Set delays in the definition accordingly.
+//   - SQLite works on virtual time, but for rows that fall due by its clock, which is the real
+//     one: deadlines, the time limits of pending steps, retries past the pivot. Other
+//     retries are therefore waited for in place, whatever their delay. Open the database within
+//     the function that [Run] calls, and close it there, by w.T().Cleanup: its
+//     goroutines belong to the bubble.
+//   - A database server, such as PostgreSQL, belongs to [RunReal], and so does SQLite where
+//     deadlines are to be seen: all is the same, and waits take their time. Set delays
+//     in the definition accordingly.
 //
 // # Crashes
 //

@@ -76,6 +76,10 @@ func (s *Service[Tx]) start() error {
 	if s.w.replaying {
 		cfg.NoRelay = true
 	}
+	if _, virtual := any(s.store).(*memory.Store); s.w.bubble && !virtual && cfg.RetryInPlace == 0 {
+		// A row would fall due by the database's clock, which stands still beside the world's.
+		cfg.RetryInPlace = virtualPatience
+	}
 	proc := &process[Tx]{store: &processStore[Tx]{Store: s.store}, ended: make(chan struct{})}
 	proc.store.crash = func(c *outbox.Changes) (crash, func()) {
 		at := s.w.crashAt(c)
