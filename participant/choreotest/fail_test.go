@@ -2,6 +2,7 @@ package choreotest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -176,5 +177,51 @@ func TestFailEachOfStepsSideBySide(t *testing.T) {
 			w.AssertStatus(trial.Ref, choreo.StatusCompensated)
 			require.Contains(w.T(), rows, trial.Failure.Step+" undone")
 		}
+	})
+}
+
+func TestSagasAreStartedWhateverCrashes(t *testing.T) {
+	for _, kind := range []Kind{CrashedBefore, CrashedAfter} {
+		f := Failure{Step: "create", Run: choreo.RunExecute, Kind: kind}
+		Run(t, orders, func(w *World) {
+			w.try(order.Def(), f, func(w *World) participant.Ref {
+				s := shop{}.open(w)
+				ref := Start(s, order, "o-1", placed{})
+				// Look at every moment while the process dies and another one comes.
+				for i := range 50 {
+					Start(s, order, "more-"+strconv.Itoa(i), placed{})
+				}
+				return ref
+			}, func(w *World, trial Trial) {
+				for i := range 50 {
+					ref := participant.Ref{Saga: "order", SagaID: "more-" + strconv.Itoa(i)}
+					require.Equal(w.T(), choreo.StatusCompleted, w.Wait(ref).Status)
+					require.Equal(w.T(), everyStep, held(w, ref.SagaID))
+				}
+				w.AssertStatus(trial.Ref, choreo.StatusCompleted)
+				w.AssertOutboxEmpty()
+			})
+		})
+	}
+}
+
+// A compensation that an operator has to end is at rest, and its process may be killed.
+func TestACompensationThatIsStuckIsAtRest(t *testing.T) {
+	once := choreo.MustDefine[placed]("once", 1,
+		create.OwnedBy("orders").UndoRetry(choreo.NoRetry()), charge.OwnedBy("payments").After(create))
+	f := Failure{Step: "create", Run: choreo.RunCompensate, Kind: Fault}
+	Run(t, []choreo.AnySaga{once}, func(w *World) {
+		w.try(once.Def(), f, func(w *World) participant.Ref {
+			Serve(w, "payments", shop{}.payments)
+			s := Serve(w, "orders", func(p *participant.Participant[*memory.Tx]) {
+				participant.Handle(p, create, books[placed, created]{})
+			})
+			return Start(s, once, "1", placed{})
+		}, func(w *World, trial Trial) {
+			w.AssertStatus(trial.Ref, choreo.StatusStuck)
+			w.AssertEvents(trial.Ref, "started", "completed create", "failed charge: refused choreotest",
+				"compensation-failed create: retryable")
+			w.AssertRows(trial.Ref, "create undo-failed", "charge failed")
+		})
 	})
 }

@@ -147,7 +147,7 @@ func (f *fakeTB) text() string { return strings.Join(f.said, "\n") }
 func play(t *testing.T, sagas []choreo.AnySaga, f func(w *World)) *fakeTB {
 	t.Helper()
 	fake := &fakeTB{}
-	synctest.Test(t, func(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
 		done := make(chan struct{})
 		go func() { // Fatalf ends this goroutine
 			defer close(done)
@@ -166,7 +166,7 @@ func TestASagaRunsWithItsOwnHandlersOnVirtualTime(t *testing.T) {
 	begin := time.Now()
 	Run(t, orders, func(w *World) {
 		tries := 0
-		s := shop{charge: func(call *participant.Call[created]) (receipt, error) {
+		s := shop{charge: func(*participant.Call[created]) (receipt, error) {
 			if tries++; tries < 4 {
 				return receipt{}, choreo.RetryAfter(time.Hour, fmt.Errorf("gateway is away"))
 			}
@@ -191,7 +191,7 @@ func TestASagaRunsWithItsOwnHandlersOnVirtualTime(t *testing.T) {
 
 func TestARefusalIsUndoneAndTold(t *testing.T) {
 	Run(t, orders, func(w *World) {
-		s := shop{charge: func(call *participant.Call[created]) (receipt, error) {
+		s := shop{charge: func(*participant.Call[created]) (receipt, error) {
 			return receipt{}, choreo.Refusef("no-credit", "balance is 3")
 		}}.open(w)
 		ref := Start(s, order, "o-1", placed{})

@@ -59,7 +59,9 @@ func (d *Divergence) String() string {
 // new code is fed the recorded events one by one, with the pauses between them on
 // virtual time, and what its services emit is compared instead of published. So each
 // step gets the input that it had. Requests to abort and the answers of
-// steps that are pending come from outside and are taken from the history.
+// steps that are pending come from outside and are taken from the history. Where a
+// service was down for long, the history holds its answers late, and the new code's
+// come at once: that alone is no divergence.
 func Replay(t *testing.T, records []choreo.Record, saga choreo.AnySaga, serve func(w *World), config *ReplayConfig) {
 	t.Helper()
 	for _, d := range Divergences(t, records, saga, serve, config) {
@@ -80,7 +82,8 @@ func Divergences(t *testing.T, records []choreo.Record, saga choreo.AnySaga, ser
 
 // history is a saga while it is replayed.
 type history struct {
-	lines  []string
+	lines  []string // that were replayed
+	ahead  []string // that were not
 	parted bool
 }
 
@@ -105,6 +108,10 @@ func (w *World) replay(records []choreo.Record, def *choreo.Definition, serve fu
 	if len(events) == 0 {
 		w.t.Fatalf("choreotest: the records hold no event of saga %s: there is nothing to replay", def.Name())
 	}
+	for _, ev := range events {
+		h := r.of(ev)
+		h.ahead = append(h.ahead, Line(ev))
+	}
 	var last time.Time
 	for _, ev := range events {
 		if gap := ev.Time.Sub(last); gap > 0 && !last.IsZero() {
@@ -119,7 +126,7 @@ func (w *World) replay(records []choreo.Record, def *choreo.Definition, serve fu
 	}
 	w.Advance(lateEmission)
 	for _, id := range r.order {
-		if left := r.pending(id); len(left) > 0 {
+		if len(r.surplus(id)) > 0 {
 			r.part(id, nil, "the history ends, and now it would go on")
 		}
 	}
@@ -145,8 +152,8 @@ func recorded(records []choreo.Record, saga string) []*choreo.Event {
 // retry that the history did not need.
 const lateEmission = 10 * time.Minute
 
-// step compares the next event of the history, and then lets the services read it.
-func (r *replay) step(ev *choreo.Event) error {
+// of returns the history of the event's saga.
+func (r *replay) of(ev *choreo.Event) *history {
 	id := sagaID{ev.Saga, ev.SagaID}
 	h := r.histories[id]
 	if h == nil {
@@ -154,9 +161,17 @@ func (r *replay) step(ev *choreo.Event) error {
 		r.histories[id] = h
 		r.order = append(r.order, id)
 	}
+	return h
+}
+
+// step compares the next event of the history, and then lets the services read it.
+func (r *replay) step(ev *choreo.Event) error {
+	id := sagaID{ev.Saga, ev.SagaID}
+	h := r.of(ev)
 	if h.parted {
 		return nil
 	}
+	h.ahead = h.ahead[1:]
 	ev.Version = r.def.Version()
 	switch {
 	case ev.Type == choreo.Started:
@@ -210,8 +225,11 @@ func (r *replay) compare(id sagaID, ev *choreo.Event) (why string, err error) {
 				}
 			}
 		}
-		if waited >= lateEmission || r.otherwise(id, ev) {
+		if r.otherwise(id, ev) {
 			return "the next event is not what happens now", nil
+		}
+		if waited >= lateEmission {
+			return fmt.Sprintf("the next event does not happen within %v", lateEmission), nil
 		}
 		r.w.Advance(pause)
 		waited += pause
@@ -243,13 +261,22 @@ func (r *replay) pendingEvents(id sagaID) []*choreo.Event {
 	return slices.Clone(r.w.emitted[id])
 }
 
-func (r *replay) pending(id sagaID) []string {
-	var lines []string
-	if h := r.histories[id]; h.parted {
+// surplus returns what the new code has emitted and the history has not, also later. A
+// saga that has parted has none.
+func (r *replay) surplus(id sagaID) []string {
+	h := r.histories[id]
+	if h.parted {
 		return nil
 	}
+	var lines []string
+	ahead := slices.Clone(h.ahead)
 	for _, ev := range r.pendingEvents(id) {
-		lines = append(lines, Line(ev))
+		line := Line(ev)
+		if i := slices.Index(ahead, line); i >= 0 {
+			ahead = slices.Delete(ahead, i, i+1)
+			continue
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -258,7 +285,7 @@ func (r *replay) pending(id sagaID) []string {
 func (r *replay) part(id sagaID, ev *choreo.Event, why string) {
 	h := r.histories[id]
 	d := Divergence{
-		Ref: participant.Ref{Saga: id.saga, SagaID: id.id}, History: h.lines, Replayed: r.pending(id), Why: why,
+		Ref: participant.Ref{Saga: id.saga, SagaID: id.id}, History: h.lines, Replayed: r.surplus(id), Why: why,
 	}
 	if ev != nil {
 		d.Recorded = Line(ev)

@@ -26,8 +26,7 @@ func recording(t *testing.T) []choreo.Record {
 	Run(t, orders, func(w *World) {
 		tries := 0
 		s := shop{charge: func(call *participant.Call[created]) (receipt, error) {
-			switch tries++; {
-			case call.SagaID == "retried" && tries == 1:
+			if tries++; call.SagaID == "retried" && tries == 1 {
 				return receipt{}, choreo.RetryAfter(time.Minute, errors.New("gateway is away"))
 			}
 			return same(call)
@@ -87,6 +86,20 @@ func TestNewHandlersThatAnswerOtherwiseAreFound(t *testing.T) {
 	story := found[0].String()
 	require.True(t, strings.HasPrefix(story, "saga order \"refused\" takes another way: the next event is not what happens now\n    started\n"), story)
 	require.Contains(t, story, "  - failed charge: refused no-credit\n  + completed charge\n")
+}
+
+func TestAStepThatHangsIsFound(t *testing.T) {
+	records := recording(t)
+	found := Divergences(t, records, order, serve(shop{charge: func(*participant.Call[created]) (receipt, error) {
+		return receipt{}, choreo.RetryAfter(time.Hour, errors.New("gateway is away"))
+	}}), nil)
+	require.Len(t, found, 2)
+	require.Equal(t, "completed charge", found[0].Recorded)
+	require.Equal(t, "failed charge: refused no-credit", found[1].Recorded)
+	for _, d := range found {
+		require.Equal(t, "the next event does not happen within 10m0s", d.Why)
+		require.Empty(t, d.Replayed)
+	}
 }
 
 func TestOtherOutputsAreFoundWhereTheyAreCompared(t *testing.T) {

@@ -83,11 +83,10 @@ func (w *World) owners() map[string]server {
 // of it. Failures show it.
 func (w *World) Story(ref participant.Ref) string {
 	w.quiesce()
-	return w.story(sagaID{ref.Saga, ref.SagaID}, time.Now())
+	return w.story(sagaID{ref.Saga, ref.SagaID})
 }
 
-// story tells a saga; begin is the time from which it tells times of a saga without events.
-func (w *World) story(id sagaID, begin time.Time) string {
+func (w *World) story(id sagaID) string {
 	var b strings.Builder
 	events := w.fold(id)
 	in := w.instance(events)
@@ -95,8 +94,7 @@ func (w *World) story(id sagaID, begin time.Time) string {
 		fmt.Fprintf(&b, "saga %s %q has no event in the log\n", id.saga, id.id)
 	} else {
 		fmt.Fprintf(&b, "saga %s %q (version %d) is %s\n", id.saga, id.id, in.Version, cmp.Or(in.Status, "not started"))
-		begin = in.StartedAt
-		w.tellEvents(&b, events, begin)
+		w.tellEvents(&b, events)
 		w.tellSteps(&b, id, in)
 	}
 	owners := w.owners()
@@ -125,7 +123,8 @@ func (w *World) story(id sagaID, begin time.Time) string {
 	return b.String()
 }
 
-func (w *World) tellEvents(b *strings.Builder, events []*choreo.Event, begin time.Time) {
+// tellEvents tells the events, with times from the first one on.
+func (w *World) tellEvents(b *strings.Builder, events []*choreo.Event) {
 	b.WriteString("  events:\n")
 	var table table
 	for _, ev := range events {
@@ -133,7 +132,7 @@ func (w *World) tellEvents(b *strings.Builder, events []*choreo.Event, begin tim
 		if ev.Failure != nil && ev.Failure.Message != "" {
 			message = fmt.Sprintf("%q", ev.Failure.Message)
 		}
-		table.add("+"+ev.Time.Sub(begin).Round(time.Millisecond).String(), Line(ev), "by "+ev.Source, message)
+		table.add("+"+ev.Time.Sub(events[0].Time).Round(time.Millisecond).String(), Line(ev), "by "+ev.Source, message)
 	}
 	table.write(b)
 }

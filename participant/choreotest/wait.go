@@ -22,7 +22,6 @@ func (w *World) Wait(ref participant.Ref) *choreo.Instance {
 func (w *World) WaitFor(ref participant.Ref, what string, holds func(*choreo.Instance) bool) *choreo.Instance {
 	w.t.Helper()
 	id := sagaID{ref.Saga, ref.SagaID}
-	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(w.ctx, w.Patience, fmt.Errorf("%v have passed", w.Patience))
 	defer cancel()
 	err := w.log.WaitUntil(ctx, func() bool {
@@ -30,7 +29,7 @@ func (w *World) WaitFor(ref participant.Ref, what string, holds func(*choreo.Ins
 		return in != nil && in.Status != "" && holds(in)
 	})
 	if err != nil {
-		w.t.Fatalf("saga %s %q did not %s: %v\n%s", ref.Saga, ref.SagaID, what, err, w.story(id, begin))
+		w.t.Fatalf("saga %s %q did not %s: %v\n%s", ref.Saga, ref.SagaID, what, err, w.story(id))
 	}
 	w.settle(id)
 	return w.instance(w.fold(id))
