@@ -207,6 +207,10 @@ func parseEvent(text string) (*Event, error) {
 	}
 	ev.Keep = slices.Contains(words[1:], "keep")
 	ev.Bypassed = slices.Contains(words[1:], "bypassed")
+	if ev.Type == RetryRequested || ev.Type == ResolveRequested {
+		ev.ID, ev.By = strings.Join(words, "-"), "ada"
+		ev.Resolve = Resolve(words[len(words)-1])
+	}
 	if ev.Type == StepFailed || ev.Type == AbortRequested {
 		ev.Failure = &Failure{Class: ClassRefused, Code: "why"}
 	}

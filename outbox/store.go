@@ -74,6 +74,8 @@ type Rows struct {
 	Version int
 	Saga    *SagaRow // the initiator's saga row, or nil
 	Steps   map[string]choreo.Row
+	// Due is what was left until the steps that are due at some time, at least 1 µs.
+	Due map[string]time.Duration
 }
 
 // Changes are what a unit of work writes besides the handlers' statements.

@@ -154,6 +154,7 @@ func (v *view[Tx]) resume(due outbox.Due, ev *choreo.Event) *call {
 	ev.Initiator, ev.ID, ev.Partition = row.Origin.Initiator, row.Origin.CausationID, row.Home
 	ev.TraceParent, ev.TraceState = row.Origin.TraceParent, row.Origin.TraceState
 	if row.State == choreo.RowPending {
+		delete(v.left, due.Step) // past the pivot it goes on waiting, without a time
 		v.apply(due.Step, choreo.Expire(v.role.def, due.Step, row), ev)
 		return nil
 	}

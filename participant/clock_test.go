@@ -451,6 +451,46 @@ func TestAnOperatorRetriesAStuckCompensation(t *testing.T) {
 	})
 }
 
+func TestASenselessCommandLeavesARetryDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		d.answer = func(step string, call *participant.Call[loan]) error {
+			if step == "check" && call.Attempt == 1 {
+				return errors.New("register is closed")
+			}
+			return nil
+		}
+		p := d.open()
+		d.begin(p)
+		<-time.After(time.Second)
+		require.NoError(t, participant.ResolveUndone(t.Context(), p, loans, "7", check, participant.Operator{By: "ada"}))
+		<-time.After(time.Second)
+		require.Equal(t, "choreo.step.command-rejected check", d.events()[len(d.events())-1])
+		<-time.After(time.Minute)
+		require.Equal(t, choreo.StatusCompleted, d.instance().Status)
+	})
+}
+
+func TestAnOperatorTriesARetryNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		d.answer = func(step string, call *participant.Call[loan]) error {
+			if step == "check" && call.Attempt == 1 {
+				return choreo.RetryAfter(5*time.Hour, errors.New("register is closed"))
+			}
+			return nil
+		}
+		p := d.open()
+		d.begin(p)
+		<-time.After(time.Second)
+		require.NoError(t, participant.RetryStep(t.Context(), p, loans, "7", check, participant.Operator{By: "ada"}))
+		<-time.After(time.Second)
+		require.Equal(t, choreo.StatusCompleted, d.instance().Status)
+	})
+}
+
 func TestAnOperatorResolvesByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)

@@ -15,13 +15,14 @@ type view[Tx any] struct {
 	id      outbox.SagaID
 	saga    *outbox.SagaRow
 	steps   map[string]choreo.Row
-	changed []string // steps whose row is to be stored, or choreo.SagaRow
-	due     map[string]time.Duration
+	changed []string                 // steps whose row is to be stored, or choreo.SagaRow
+	due     map[string]time.Duration // of rows to be stored
+	left    map[string]time.Duration // until rows are due as they were read
 	entries []outbox.Entry
 }
 
 func (p *Participant[Tx]) newView(r *role[Tx], id outbox.SagaID, rows outbox.Rows) *view[Tx] {
-	v := &view[Tx]{p: p, role: r, id: id, saga: rows.Saga, steps: rows.Steps}
+	v := &view[Tx]{p: p, role: r, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
 	if v.steps == nil {
 		v.steps = make(map[string]choreo.Row, len(r.owned))
 	}
@@ -110,6 +111,20 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 	}
 }
 
+// dueIn returns when a changed row is due: as was decided, or as it was before where
+// the row still waits for that.
+func (v *view[Tx]) dueIn(step string) time.Duration {
+	if in, decided := v.due[step]; decided {
+		return in
+	}
+	switch v.steps[step].State {
+	case choreo.RowRetrying, choreo.RowPending, choreo.RowUndoing:
+		return v.left[step]
+	default:
+		return 0
+	}
+}
+
 // collect adds what the view changed to the changes of a unit.
 func (v *view[Tx]) collect(to *outbox.Changes) {
 	for _, step := range v.changed {
@@ -118,7 +133,7 @@ func (v *view[Tx]) collect(to *outbox.Changes) {
 			continue
 		}
 		to.Steps = append(to.Steps, outbox.StepRow{
-			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step], DueIn: v.due[step],
+			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step], DueIn: v.dueIn(step),
 		})
 	}
 	to.Entries = append(to.Entries, v.entries...)

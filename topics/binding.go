@@ -78,7 +78,7 @@ func (e *DecodeError) Error() string {
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // Encode returns the event as a record for the topic. The record's partition is the
-// event's, except that of Started, which is left to the log. The payload is not copied.
+// event's: AnyPartition leaves it to the log. The payload is not copied.
 func Encode(ev *choreo.Event, topic string) choreo.Record {
 	rec := choreo.Record{
 		Topic:     topic,
@@ -86,9 +86,6 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 		Key:       []byte(ev.SagaID),
 		Value:     ev.Payload,
 		Headers:   make([]choreo.Header, 0, 18+len(ev.Carried)),
-	}
-	if ev.Type == choreo.Started {
-		rec.Partition = choreo.AnyPartition
 	}
 	contentType := ev.ContentType
 	if rec.Value == nil { // a record without a value would be a tombstone
@@ -326,6 +323,7 @@ func typeOf(value []byte) (choreo.EventType, error) {
 var knownTypes = [...]choreo.EventType{
 	choreo.StepCompleted, choreo.Started, choreo.StepCompensated, choreo.StepFailed, choreo.StepSkipped,
 	choreo.AbortRequested, choreo.Aborted, choreo.AbortRejected, choreo.StepStuck, choreo.CompensationFailed,
+	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
 }
 
 func number(header string, value []byte, least int) (int, error) {

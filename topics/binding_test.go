@@ -48,6 +48,7 @@ var eventTypes = []choreo.EventType{
 	choreo.Started, choreo.AbortRequested, choreo.Aborted, choreo.AbortRejected,
 	choreo.StepCompleted, choreo.StepFailed, choreo.StepSkipped, choreo.StepStuck,
 	choreo.StepCompensated, choreo.CompensationFailed,
+	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
 }
 
 func TestEveryEventComesBackAsItWas(t *testing.T) {
@@ -70,8 +71,10 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 			Time:     time.UnixMicro(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "time")).UTC(),
 			Bypassed: rapid.Bool().Draw(t, "bypassed"), Keep: rapid.Bool().Draw(t, "keep"),
 			ContentType: media.Draw(t, "media"), Payload: body.Draw(t, "payload"),
+			By: maybe(word).Draw(t, "by"), Note: maybe(word).Draw(t, "note"),
+			Resolve:     rapid.SampledFrom([]choreo.Resolve{"", choreo.ResolveDone, choreo.ResolveUndone}).Draw(t, "resolve"),
 			TraceParent: maybe(word).Draw(t, "parent"), TraceState: maybe(word).Draw(t, "state"),
-			Partition: rapid.Int32Range(0, 100).Draw(t, "partition"), Offset: rapid.Int64Range(0, 1<<60).Draw(t, "offset"),
+			Partition: rapid.Int32Range(choreo.AnyPartition, 100).Draw(t, "partition"), Offset: rapid.Int64Range(0, 1<<60).Draw(t, "offset"),
 		}
 		if ev.Type.OfStep() {
 			ev.Step = name.Draw(t, "step")
@@ -89,11 +92,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		rec := topics.Encode(ev, "topic")
 		require.Equal(t, "topic", rec.Topic)
 		require.Equal(t, ev.SagaID, string(rec.Key))
-		if ev.Type == choreo.Started {
-			require.Equal(t, choreo.AnyPartition, rec.Partition)
-		} else {
-			require.Equal(t, ev.Partition, rec.Partition)
-		}
+		require.Equal(t, ev.Partition, rec.Partition)
 		for _, h := range rec.Headers {
 			require.NotEmpty(t, h.Value, h.Key)
 		}

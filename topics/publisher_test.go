@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,13 +47,13 @@ func newDirect(t *testing.T, config topics.PublisherConfig) *direct {
 	return &direct{p, log}
 }
 
-// fail has so many writes of each of the values fail.
-func (d *direct) fail(times int, values ...string) {
-	left := make(map[string]int)
-	for _, v := range values {
-		left[v] = times
-	}
+// fail has the writes of values fail so often.
+func (d *direct) fail(failures map[string]int) {
+	var mu sync.Mutex
+	left := maps.Clone(failures)
 	d.log.OnPublish(func(rec *choreo.Record) memory.Fault {
+		mu.Lock()
+		defer mu.Unlock()
 		if v := string(rec.Value); rec.Topic == "notes" && left[v] > 0 {
 			left[v]--
 			return memory.Fault{Before: errFlaky}
@@ -102,7 +104,7 @@ func TestPublisherPublishesOneByItsKey(t *testing.T) {
 func TestPublisherRetriesByItsPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(3, time.Second)})
-		d.fail(2, "b1")
+		d.fail(map[string]int{"b1": 2})
 		began := time.Now()
 		errs := d.PublishBatch(t.Context(), []choreo.Record{note("a", "a1"), note("b", "b1"), note("b", "b2"), note("c", "c1")})
 		require.Nil(t, errs)
@@ -117,7 +119,7 @@ func TestPublisherRetriesByItsPolicy(t *testing.T) {
 func TestPublisherGivesUpWithoutDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(2, time.Second)})
-		d.fail(2, "b1")
+		d.fail(map[string]int{"b1": 2})
 		errs := d.PublishBatch(t.Context(), []choreo.Record{note("a", "a1"), note("b", "b1"), note("b", "b2"), note("", "n1")})
 		require.NoError(t, errs[0])
 		require.ErrorIs(t, errs[1], errFlaky)
@@ -183,7 +185,7 @@ func TestPublisherCutsADeadLetterThatIsTooLarge(t *testing.T) {
 func TestPublisherStopsWithTheCallersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(100, time.Second), DeadLetters: "dlq"})
-		d.fail(100, "b1")
+		d.fail(map[string]int{"b1": 100})
 		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 		defer cancel()
 		err := d.Publish(ctx, note("b", "b1"))
@@ -227,7 +229,7 @@ func TestPublisherAsyncBatchesWhatQueuesUp(t *testing.T) {
 func TestPublisherAsyncRecordsStandForThemselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(2, time.Second)})
-		d.fail(2, "b1")
+		d.fail(map[string]int{"b1": 2})
 		first := d.PublishAsync(t.Context(), note("b", "b1"))
 		second := d.PublishAsync(t.Context(), note("b", "b2"))
 		require.ErrorIs(t, first.Err(), errFlaky)
@@ -239,7 +241,7 @@ func TestPublisherAsyncRecordsStandForThemselves(t *testing.T) {
 func TestPublisherAsyncSettlesWhatIsNotHeldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(3, time.Hour)})
-		d.fail(1, "slow")
+		d.fail(map[string]int{"slow": 1})
 		slow := d.PublishAsync(t.Context(), note("a", "slow"))
 		behind := d.PublishAsync(t.Context(), note("a", "behind"))
 		var others []*topics.Result
@@ -300,7 +302,7 @@ func TestPublisherAsyncIsBounded(t *testing.T) {
 func TestPublisherCloseWaitsForWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(3, time.Minute)})
-		d.fail(2, "slow")
+		d.fail(map[string]int{"slow": 2})
 		r := d.PublishAsync(t.Context(), note("a", "slow"))
 		require.NoError(t, d.Close(t.Context()))
 		select {
@@ -318,7 +320,7 @@ func TestPublisherCloseWaitsForWhatIsUnderWay(t *testing.T) {
 func TestPublisherCloseGivesUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(1000, time.Minute), BufferBytes: 400, DeadLetters: "dlq"})
-		d.fail(1000, "slow")
+		d.fail(map[string]int{"slow": 1000})
 		taken := d.PublishAsync(t.Context(), note("a", "slow"))
 		alone := make(chan error, 1)
 		go func() { alone <- d.Publish(t.Context(), note("b", "slow")) }()

@@ -168,11 +168,14 @@ func (tx *Tx) unit(ctx context.Context, sagas []outbox.SagaID) (*unit, error) {
 
 // load reads the rows of a saga: what is committed, under what this transaction wrote.
 func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
-	rows := outbox.Rows{Steps: make(map[string]choreo.Row)}
+	rows := outbox.Rows{Steps: make(map[string]choreo.Row), Due: make(map[string]time.Duration)}
 	for _, steps := range []map[string]outbox.StepRow{tx.store.db.steps[saga], tx.steps[saga]} {
 		for step, row := range steps {
 			rows.Steps[step] = cloneRow(row.Row)
 			rows.Version = row.Version
+			if at, ok := tx.store.db.due[dueRow{saga, step}]; ok {
+				rows.Due[step] = max(time.Until(at), time.Microsecond)
+			}
 		}
 	}
 	for _, sagas := range []map[outbox.SagaID]outbox.SagaRow{tx.store.db.sagas, tx.sagas} {
@@ -193,7 +196,7 @@ func (u *unit) Tx() *Tx { return u.tx }
 // Rows returns the rows of a saga as they were at Begin.
 func (u *unit) Rows(saga outbox.SagaID) outbox.Rows {
 	rows := u.rows[saga]
-	out := outbox.Rows{Version: rows.Version, Steps: maps.Clone(rows.Steps)}
+	out := outbox.Rows{Version: rows.Version, Steps: maps.Clone(rows.Steps), Due: maps.Clone(rows.Due)}
 	for step, row := range out.Steps {
 		out.Steps[step] = cloneRow(row)
 	}

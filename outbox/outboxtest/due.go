@@ -43,6 +43,10 @@ func (x *exercise[Tx]) due() {
 	require.Greater(x, left, late-time.Minute)
 	require.LessOrEqual(x, left, late)
 	require.Equal(x, time.Microsecond, x.rows(other, saga(2)).Saga.DueIn, "a deadline that has passed")
+	steps := x.rows(other, saga(1)).Due
+	require.Len(x, steps, 2)
+	require.Equal(x, time.Microsecond, steps["now"])
+	require.Greater(x, steps["late"], late-time.Minute)
 
 	x.commit(x.Store, outbox.Changes{Sagas: []outbox.SagaRow{deadline(2, 0)}}, saga(2))
 	x.commit(x.Store, outbox.Changes{Steps: []outbox.StepRow{step(3, "gone", 2, late)}}, saga(3))

@@ -203,16 +203,27 @@ func (l Loaded) Add(s Scanner) error {
 	if step == choreo.SagaRow {
 		rows.Saga = &outbox.SagaRow{SagaID: id, Version: version, Row: row}
 		if dueIn != nil {
-			rows.Saga.DueIn = max(time.Duration(*dueIn)*time.Microsecond, time.Microsecond)
+			rows.Saga.DueIn = left(*dueIn)
 		}
 	} else {
 		if rows.Steps == nil {
 			rows.Steps = make(map[string]choreo.Row)
 		}
 		rows.Steps[step] = row
+		if dueIn != nil {
+			if rows.Due == nil {
+				rows.Due = make(map[string]time.Duration)
+			}
+			rows.Due[step] = left(*dueIn)
+		}
 	}
 	l[id] = rows
 	return nil
+}
+
+// left is the time until a row is due, or the least one where it is overdue.
+func left(microseconds int64) time.Duration {
+	return max(time.Duration(microseconds)*time.Microsecond, time.Microsecond)
 }
 
 func deref(s *string) string {
