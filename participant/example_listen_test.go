@@ -51,7 +51,9 @@ func ExampleSubscribe() {
 		panic(err)
 	}
 	participant.HandleForward(accounts, OpenAccount, participant.ExecuteFunc[*memory.Tx, Signup, Account](
-		func(context.Context, *memory.Tx, *participant.Call[Signup]) (Account, error) { return Account{Number: 4711}, nil }))
+		func(context.Context, *memory.Tx, *participant.Call[Signup]) (Account, error) {
+			return Account{Number: 4711}, nil
+		}))
 	stopped := make(chan error, 1)
 	go func() { stopped <- accounts.Run(ctx) }()
 	if _, err := participant.Start(ctx, accounts, Join, "signup-1", Signup{Mail: "ada@example.org"}); err != nil {

@@ -132,7 +132,6 @@ func TestPublishTxKeepsTheOrderOfCommits(t *testing.T) {
 }
 
 type publishingHandler struct {
-	handler
 	p *participant.Participant[*memory.Tx]
 	// fail has so many attempts fail after the record was written.
 	fail *int

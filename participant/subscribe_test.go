@@ -303,7 +303,7 @@ func TestSubscribeStopsGracefully(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newListener(t, participant.SubscribeConfig{Lanes: 1})
 		release := make(chan struct{})
-		l.answer = func(ctx context.Context, ev *choreo.Event) error {
+		l.answer = func(ctx context.Context, _ *choreo.Event) error {
 			select {
 			case <-release:
 				return nil
@@ -318,6 +318,7 @@ func TestSubscribeStopsGracefully(t *testing.T) {
 		require.Equal(t, []string{"o-1 choreo.step.completed a"}, l.heard())
 		close(release) // within the stop timeout
 		require.NoError(t, <-l.ended)
+		require.Equal(t, []string{"o-1 choreo.step.completed a"}, l.heard(), "nothing new is begun")
 		l.start()
 		synctest.Wait()
 		require.Contains(t, l.heard(), "o-1 choreo.step.completed b", "what was not begun comes to the next process")
@@ -371,7 +372,7 @@ func TestSubscribeWaitsOutAnOutage(t *testing.T) {
 			}
 			return memorylog.Fault{}
 		})
-		l.answer = func(_ context.Context, ev *choreo.Event) error { return choreo.Permanent(errors.New("no")) }
+		l.answer = func(context.Context, *choreo.Event) error { return choreo.Permanent(errors.New("no")) }
 		l.emit(completedStep("o-1", "b", "x"))
 		<-time.After(time.Minute)
 		require.Len(t, l.dead(), 1, "a dead letter is never dropped")

@@ -111,7 +111,7 @@ func (d *delivery) sort(r *round, i int, err error) {
 	case rec.Key != nil && r.held[key]: // behind one that is tried again
 		r.again = append(r.again, i)
 		return
-	case rec.Key != nil && r.dead[key] && errors.Is(err, ErrEarlierFailed):
+	case rec.Key != nil && r.dead[key]:
 		r.behind = append(r.behind, i)
 		return
 	}
@@ -123,12 +123,12 @@ func (d *delivery) sort(r *round, i int, err error) {
 	d.last[i] = err
 	if over || lasting(err) || d.config.Retry.Exhausted(d.tries[i]) {
 		r.dying = append(r.dying, i)
-		r.dead[key] = true
+		r.dead[key] = rec.Key != nil
 		return
 	}
 	d.stats.retry()
 	r.again = append(r.again, i)
-	r.held[key] = true
+	r.held[key] = rec.Key != nil
 	r.delay = max(r.delay, d.config.Retry.Delay(d.tries[i], rand.Float64()))
 }
 
@@ -144,7 +144,9 @@ func (d *delivery) conclude(r *round) {
 		if buried[j] == nil {
 			err = &DeadLetteredError{Topic: d.config.DeadLetters, Err: err}
 		} else {
-			lost[string(rec.Key)] = err
+			if rec.Key != nil {
+				lost[string(rec.Key)] = err
+			}
 			if !errors.Is(buried[j], errNoLetter) {
 				err = fmt.Errorf("%w; nor could it be dead-lettered: %w", err, buried[j])
 			}
@@ -162,7 +164,6 @@ func (d *delivery) conclude(r *round) {
 		}
 		r.again = append(r.again, i)
 	}
-	slices.Sort(r.again) // the order of the keys
 }
 
 // errNoLetter is why there is no dead letter where none was asked for.

@@ -317,6 +317,26 @@ func TestPublisherCloseWaitsForWhatIsUnderWay(t *testing.T) {
 	})
 }
 
+func TestPublisherCloseWaitsForWhoWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, topics.PublisherConfig{BufferBytes: 200})
+		gate := make(chan struct{})
+		d.log.OnPublish(func(*choreo.Record) memory.Fault { return memory.Fault{Wait: gate} })
+		first := d.PublishAsync(t.Context(), note("a", "1"))
+		second := make(chan *topics.Result, 1)
+		go func() { second <- d.PublishAsync(t.Context(), note("a", "2")) }()
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- d.Close(t.Context()) }()
+		synctest.Wait()
+		close(gate)
+		require.NoError(t, <-closed)
+		require.Equal(t, []string{"1", "2"}, d.values("notes"))
+		require.NoError(t, first.Err())
+		require.NoError(t, (<-second).Err())
+	})
+}
+
 func TestPublisherCloseGivesUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, topics.PublisherConfig{Retry: choreo.FixedRetry(1000, time.Minute), BufferBytes: 400, DeadLetters: "dlq"})

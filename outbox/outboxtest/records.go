@@ -11,7 +11,7 @@ import (
 )
 
 // recordOf returns an entry that is no event of a saga: a record of the user's own.
-func recordOf(key []byte, value []byte) outbox.Entry {
+func recordOf(key, value []byte) outbox.Entry {
 	return outbox.Entry{
 		ID: uuid.NewString(), Type: "record",
 		Record: choreo.Record{Topic: "invoices", Partition: choreo.AnyPartition, Key: key, Value: value},
