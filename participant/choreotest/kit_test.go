@@ -316,3 +316,36 @@ func TestAssertionsFailWithTheStory(t *testing.T) {
 	require.Contains(t, fake.said[5], "look at the outbox of orders: ")
 	require.Contains(t, fake.said[5], memory.ErrDown.Error())
 }
+
+func TestRealTimeHasAnEndToo(t *testing.T) {
+	fake := &fakeTB{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w := newWorld(fake, orders, false)
+		defer w.close()
+		w.Patience = 50 * time.Millisecond
+		s := Serve(w, "orders", shop{}.orders)
+		w.Wait(Start(s, order, "o-1", placed{}))
+	}()
+	<-done
+	require.Contains(t, fake.text(), `saga order "o-1" did not come to rest: 50ms have passed`)
+	require.Contains(t, fake.text(), "service payments is not served in this world")
+}
+
+func TestManySagasInOneWorld(t *testing.T) {
+	Run(t, orders, func(w *World) {
+		s := shop{}.open(w)
+		refs := make([]participant.Ref, 300)
+		for i := range refs {
+			refs[i] = Start(s, order, "o-"+strconv.Itoa(i), placed{})
+		}
+		for _, ref := range refs {
+			require.Equal(w.T(), choreo.StatusCompleted, w.Wait(ref).Status)
+		}
+		for i := 0; i < len(refs); i += 50 {
+			require.Equal(w.T(), everyStep, held(w, refs[i].SagaID))
+		}
+		w.AssertOutboxEmpty()
+	})
+}
