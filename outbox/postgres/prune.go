@@ -12,20 +12,25 @@ import (
 	"github.com/choreo-go/choreo/outbox/internal/table"
 )
 
+// pruneCutoff goes by the time at which the transaction began: one for all its statements, so
+// that a saga's rows go together, and one that an index can be searched for.
+const pruneCutoff = "(now() - $1::bigint * interval '1 microsecond')"
+
 var pruneDialect = table.PruneDialect{
-	// The time at which the transaction began: one for all its statements, so that a saga's
-	// rows go together, and one that an index can be searched for.
-	Cutoff: "(now() - $1::bigint * interval '1 microsecond')",
+	Steps:  table.Old{Where: "created_at < " + pruneCutoff, Order: "created_at"},
+	Sagas:  table.Old{Where: "started_at < " + pruneCutoff, Order: "started_at"},
+	Cutoff: pruneCutoff,
 	Each:   "json_array_elements($2::text::json) AS e",
 	ID:     "e ->> 0",
 	Name:   "e ->> 1",
 }
 
 // pruneSettings are those of a transaction that prunes. The planner is to walk the indexes
-// whatever the statistics say. A deletion that a crash takes back is done again.
+// whatever the statistics say, and not to compile for it because of what it then takes for
+// large costs. A deletion that a crash takes back is done again.
 const pruneSettings = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)," +
 	" set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)," +
-	" set_config('synchronous_commit', 'off', true)"
+	" set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)"
 
 // tryLockSagas locks what is free of the keys in a list, as units do, and returns which.
 const tryLockSagas = "SELECT key FROM unnest($1::text::bigint[]) AS key WHERE pg_try_advisory_xact_lock(key)"

@@ -12,7 +12,7 @@ import (
 // each is what the dialect's cutoff makes of the least age.
 type PruneTexts struct {
 	// Candidates reads sagas that may go, with the number of their rows, as
-	// [ReadCandidates] takes them, with up to $2 old rows to begin with.
+	// [ReadCandidates] takes them, with up to $2 old rows of each table to begin with.
 	Candidates string
 	// Steps and Sagas delete the rows of those sagas in $2, a list of [SagaList], that may
 	// go still. Both belong into the transaction that holds the sagas' locks.
@@ -21,11 +21,16 @@ type PruneTexts struct {
 
 // PruneDialect is what dialects differ in when they prune.
 type PruneDialect struct {
-	Cutoff string // rows written before it are old enough, by $1
-	Each   string // the elements of the JSON array $2, as rows e
-	ID     string // the first element of the array in e, as text
-	Name   string // the second
+	Steps, Sagas Old
+	Cutoff       string // rows written before it are old enough, by $1
+	Each         string // the elements of the JSON array $2, as rows e
+	ID           string // the first element of the array in e, as text
+	Name         string // the second
 }
+
+// Old is how rows of a table are found that came to be before the cutoff, and maybe others:
+// by a condition, and in an order, that an index serves.
+type Old struct{ Where, Order string }
 
 // Prune makes the statements.
 //
@@ -43,9 +48,9 @@ func (t Tables) Prune(d PruneDialect) PruneTexts {
 			d.Cutoff + " OR o.state NOT IN (" + strings.Join(states, ", ") + ")))"
 	}
 	ended := "NOT " + busy(t.Step) + " AND NOT " + busy(t.Saga)
-	oldest := func(table, age string) string {
-		return "SELECT saga_id, saga FROM (SELECT saga_id, saga FROM " + table + " AS c WHERE " + age + " < " + d.Cutoff +
-			" AND " + ended + " ORDER BY " + age + " LIMIT $2) AS oldest"
+	oldest := func(table string, old Old) string {
+		return "SELECT saga_id, saga FROM (SELECT saga_id, saga FROM " + table + " AS c WHERE " + old.Where +
+			" AND " + ended + " ORDER BY " + old.Order + " LIMIT $2) AS oldest"
 	}
 	count := func(table string) string {
 		return "(SELECT count(*) FROM " + table + " AS o WHERE o.saga_id = c.saga_id AND o.saga = c.saga)"
@@ -56,7 +61,7 @@ func (t Tables) Prune(d PruneDialect) PruneTexts {
 	}
 	return PruneTexts{
 		Candidates: "SELECT saga_id, saga, " + count(t.Step) + " + " + count(t.Saga) + " FROM (" +
-			oldest(t.Step, "created_at") + " UNION " + oldest(t.Saga, "started_at") + ") AS c",
+			oldest(t.Step, d.Steps) + " UNION " + oldest(t.Saga, d.Sagas) + ") AS c",
 		Steps: remove(t.Step), Sagas: remove(t.Saga),
 	}
 }

@@ -1,6 +1,5 @@
--- Which rows may be old enough to go: by when a row came to be, which never changes, so
--- that its updates leave the index alone. SQLite adds no column whose default is the
--- time, so that the table is made anew.
+-- Which rows may be old enough to go: by when a row came to be, in the order of the rowids.
+-- SQLite adds no column whose default is the time, so that the table is made anew.
 CREATE TABLE choreo_step_new (
     saga_id         TEXT NOT NULL,
     saga            TEXT NOT NULL,              -- name of the definition
@@ -40,5 +39,3 @@ FROM choreo_step ORDER BY rowid;
 DROP TABLE choreo_step;
 ALTER TABLE choreo_step_new RENAME TO choreo_step;
 CREATE INDEX choreo_step_due ON choreo_step (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX choreo_step_created ON choreo_step (created_at);
-CREATE INDEX choreo_saga_started ON choreo_saga (started_at);
