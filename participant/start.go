@@ -31,22 +31,22 @@ const maxSagaID = 255
 // After an error the saga may have been started where the error wraps
 // outbox.ErrUnknownOutcome; calling again with the same id is always safe.
 func Start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In) (Ref, error) {
-	return start(p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
+	return start(ctx, p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
 		return p.store.Begin(ctx, key)
-	}, ctx)
+	})
 }
 
 // StartTx is [Start] in the caller's own transaction: the saga starts when that
 // commits, and never if it does not.
 func StartTx[Tx, In any](ctx context.Context, p *Participant[Tx], tx Tx, saga *choreo.Saga[In], id string, input In) (Ref, error) {
-	return start(p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
+	return start(ctx, p, saga, id, input, func(key outbox.SagaID) (outbox.Unit[Tx], error) {
 		return p.store.Join(ctx, tx, key)
-	}, ctx)
+	})
 }
 
 func start[Tx, In any](
-	p *Participant[Tx], saga *choreo.Saga[In], id string, input In,
-	open func(outbox.SagaID) (outbox.Unit[Tx], error), ctx context.Context,
+	ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In,
+	open func(outbox.SagaID) (outbox.Unit[Tx], error),
 ) (Ref, error) {
 	fail := func(err error) (Ref, error) { return Ref{}, fmt.Errorf("start saga %s: %w", saga.Definition, err) }
 	r := p.roles[version{saga.Name(), saga.Version()}]
