@@ -22,8 +22,8 @@ type reactFunc = func(d *Definition, step string, row Row, ev *Event) Decision
 // reacting replaces React by a variant that can call the real one.
 func reacting(f func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision) func(rules) rules {
 	return func(r rules) rules {
-		real := r.react
-		r.react = func(d *Definition, step string, row Row, ev *Event) Decision { return f(real, d, step, row, ev) }
+		whole := r.react
+		r.react = func(d *Definition, step string, row Row, ev *Event) Decision { return f(whole, d, step, row, ev) }
 		return r
 	}
 }

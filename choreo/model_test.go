@@ -253,7 +253,7 @@ func (m *model) expected() (RowState, [][]string) {
 	switch {
 	case ran < turned && m.fails && m.step.Optional:
 		say(ran, StepCompleted, "bypassed")
-		state = m.undo(emits, true)
+		state = m.undo(emits)
 	case ran < turned && m.fails && m.isPast():
 		say(ran, StepStuck)
 		state = RowRetrying
@@ -266,7 +266,7 @@ func (m *model) expected() (RowState, [][]string) {
 		state = RowFailed
 	case ran < turned:
 		say(ran, StepCompleted)
-		state = m.undo(emits, false)
+		state = m.undo(emits)
 	case turned < len(m.history):
 		state = RowSkipped
 		if first := m.triggers(); len(first) > 0 {
@@ -288,7 +288,7 @@ func (m *model) expected() (RowState, [][]string) {
 }
 
 // undo continues expected for a step that completed.
-func (m *model) undo(emits [][]string, bypassed bool) RowState {
+func (m *model) undo(emits [][]string) RowState {
 	turned := m.turned()
 	if turned == len(m.history) || m.step.Pivot || m.isPast() || m.history[turned].Keep {
 		return RowCompleted

@@ -24,13 +24,21 @@ func TestOrderSaga(t *testing.T) {
 	require.Equal(t, o.StepsExecuted, again.StepsExecuted, "the same orders again change nothing")
 }
 
-// startServices starts the services that do not feed orders.
-func (s *shop) startServices() map[string]*running {
-	services := make(map[string]*running)
+// open makes the databases, starts all four services, each in a process of its own, and
+// has orders feed all that there are. It returns the others by their names.
+func (s *shop) open() (others map[string]*running, orders *running) {
+	s.t.Helper()
+	s.setUp()
+	others = make(map[string]*running)
 	for _, name := range []string{"inventory", "payments", "shipping"} {
-		services[name] = s.start(name)
+		others[name] = s.start(name)
 	}
-	return services
+	return others, s.startOrders()
+}
+
+func (s *shop) startOrders() *running {
+	s.t.Helper()
+	return s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
 }
 
 // progressed waits until so many payments were made.
@@ -44,9 +52,7 @@ func (s *shop) progressed(n int) {
 func TestRebalanceUnderLoad(t *testing.T) {
 	const n = 1500
 	s := newShop(t, n)
-	s.setUp()
-	s.startServices()
-	orders := s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+	_, orders := s.open()
 	for i := range 6 {
 		s.progressed((i + 1) * n / 10)
 		second := []*running{s.start("payments"), s.start("inventory"), s.start("shipping")}
@@ -64,9 +70,7 @@ func TestRebalanceUnderLoad(t *testing.T) {
 func TestG2OnceUnderKillOfParticipants(t *testing.T) {
 	const n = 1500
 	s := newShop(t, n)
-	s.setUp()
-	services := s.startServices()
-	orders := s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+	services, orders := s.open()
 	names := []string{"payments", "inventory", "shipping"}
 	for i := range 12 {
 		s.progressed((i + 1) * n / 16)
@@ -75,7 +79,7 @@ func TestG2OnceUnderKillOfParticipants(t *testing.T) {
 		services[name] = s.start(name)
 		if i%4 == 3 {
 			orders.kill()
-			orders = s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+			orders = s.startOrders()
 		}
 	}
 	s.requireRest(orders.outcome(restWithin), n)
@@ -88,9 +92,7 @@ func TestG7NoLossWhenTheRelayIsKilledMidway(t *testing.T) {
 	const n = 1500
 	s := newShop(t, n)
 	kafka := servers.KafkaControl(t)
-	s.setUp()
-	s.startServices()
-	orders := s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+	_, orders := s.open()
 	s.waitFor("orders", `SELECT count(*) >= 100 FROM orders.choreo_saga`)
 	require.NoError(t, kafka.Stop(t.Context()))
 	s.waitFor("the backlog of all orders", `SELECT count(*) >= $1 FROM orders.choreo_saga`, n)
@@ -100,7 +102,7 @@ func TestG7NoLossWhenTheRelayIsKilledMidway(t *testing.T) {
 	require.NoError(t, kafka.Start(t.Context()))
 	s.waitFor("part of the backlog to be published", `SELECT count(*) < $1 FROM orders.choreo_outbox`, backlog)
 	orders.kill()
-	orders = s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+	orders = s.startOrders()
 	s.requireRest(orders.outcome(restWithin), n)
 }
 
@@ -108,9 +110,7 @@ func TestBrokerRestart(t *testing.T) {
 	const n = 1500
 	s := newShop(t, n)
 	kafka := servers.KafkaControl(t)
-	s.setUp()
-	s.startServices()
-	orders := s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+	_, orders := s.open()
 	s.progressed(n / 8)
 	require.NoError(t, kafka.Restart(t.Context()))
 	s.progressed(n / 3)
@@ -123,9 +123,7 @@ func TestDatabaseRestart(t *testing.T) {
 	const n = 1500
 	s := newShop(t, n)
 	database := servers.PostgresControl(t)
-	s.setUp()
-	s.startServices()
-	orders := s.start("orders", "--orders", filepath.Join(s.dir, "orders.jsonl"))
+	_, orders := s.open()
 	s.progressed(n / 8)
 	require.NoError(t, database.Restart(t.Context()))
 	s.progressed(n / 3)

@@ -172,7 +172,7 @@ func (s *shop) start(service string, args ...string) *running {
 func (r *running) kill() {
 	r.s.t.Helper()
 	require.NoError(r.s.t, r.cmd.Process.Kill())
-	<-r.ended
+	require.Error(r.s.t, <-r.ended)
 }
 
 // joined waits until the process has partitions assigned.

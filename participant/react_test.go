@@ -213,7 +213,7 @@ func TestACompensationThatRunsOutOfRetriesIsStuck(t *testing.T) {
 func TestAnOutageOfTheDatabaseIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPayments(t, memory.NewDatabase())
-		s.charge.execute = func(_ context.Context, tx *memory.Tx, call *Call[created]) (receipt, error) {
+		s.charge.execute = func(_ context.Context, tx *memory.Tx, _ *Call[created]) (receipt, error) {
 			if len(s.charge.executed) == 1 {
 				s.db.Stop() // in the middle of the handler
 				time.AfterFunc(time.Hour, s.db.Start)

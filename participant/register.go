@@ -213,7 +213,7 @@ func (in *invocation) Decode(step string, into any) (bool, error) {
 }
 
 func decode(codec schema.Codec, from choreo.Output, into any) error {
-	err := error(nil)
+	var err error
 	if from.ContentType != codec.ContentType() {
 		err = fmt.Errorf("payload is %q and this participant reads %q", from.ContentType, codec.ContentType())
 	} else {

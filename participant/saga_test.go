@@ -120,7 +120,7 @@ func (w *world) halt(service string) {
 func (w *world) kill(service string) {
 	w.run[service].store.Kill()
 	w.run[service].stop()
-	<-w.run[service].ended
+	require.NoError(w.t, <-w.run[service].ended)
 	delete(w.run, service)
 }
 

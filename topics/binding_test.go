@@ -1,7 +1,6 @@
 package topics_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -245,7 +244,7 @@ func TestAnUnknownTypeIsTold(t *testing.T) {
 	rec.Headers[0].Value = nil
 	_, err = topics.Decode(&rec)
 	require.Error(t, err)
-	require.False(t, errors.Is(err, topics.ErrUnknownType))
+	require.NotErrorIs(t, err, topics.ErrUnknownType)
 }
 
 func TestReadHeadAllocatesNothing(t *testing.T) {

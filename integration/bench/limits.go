@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	kafkago "github.com/segmentio/kafka-go"
 )
 
@@ -46,6 +48,12 @@ func measureLimits(ctx context.Context, opts *options) (*limits, error) {
 	return &l, nil
 }
 
+// bare is a schema for statements without Choreo.
+type bare struct {
+	pool              *pgxpool.Pool
+	update, step, out string
+}
+
 func (l *limits) postgres(ctx context.Context, dsn string) error {
 	const schema = "bench_bare"
 	pool, err := openSchema(ctx, dsn, schema, 33)
@@ -59,48 +67,14 @@ func (l *limits) postgres(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	update := fmt.Sprintf(`UPDATE %s.account SET balance = balance + $1 WHERE id = $2`, schema)
-	step := fmt.Sprintf(`INSERT INTO %s.step VALUES ('order', $1, 'create-order', 'completed', $2)`, schema)
-	out := fmt.Sprintf(`INSERT INTO %s.outbox (id, aggregateid, payload) VALUES ($1, $2, $3)`, schema)
-	payload := make([]byte, 200)
-	transaction := func(ctx context.Context, conn *pgx.Conn) error {
-		id := newUUID()
-		batch := &pgx.Batch{}
-		batch.Queue("BEGIN")
-		batch.Queue(update, 1, rand.IntN(accounts))
-		batch.Queue(step, id, payload)
-		batch.Queue(out, id, id, payload)
-		batch.Queue("COMMIT")
-		return conn.SendBatch(ctx, batch).Close()
-	}
-	work := func(connections int, do func(context.Context, *pgx.Conn) error) (float64, error) {
-		var n atomic.Int64
-		var wg sync.WaitGroup
-		errs := make(chan error, connections)
-		end := time.Now().Add(limitFor)
-		for range connections {
-			wg.Go(func() {
-				conn, err := pool.Acquire(ctx)
-				if err != nil {
-					errs <- err
-					return
-				}
-				defer conn.Release()
-				for time.Now().Before(end) {
-					if err := do(ctx, conn.Conn()); err != nil {
-						errs <- err
-						return
-					}
-					n.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		close(errs)
-		return float64(n.Load()) / limitFor.Seconds(), <-errs
+	b := &bare{
+		pool:   pool,
+		update: fmt.Sprintf(`UPDATE %s.account SET balance = balance + $1 WHERE id = $2`, schema),
+		step:   fmt.Sprintf(`INSERT INTO %s.step VALUES ('order', $1, 'create-order', 'completed', $2)`, schema),
+		out:    fmt.Sprintf(`INSERT INTO %s.outbox (id, aggregateid, payload) VALUES ($1, $2, $3)`, schema),
 	}
 	for _, connections := range []int{1, 8, 16, 32} {
-		rate, err := work(connections, transaction)
+		rate, err := b.work(ctx, connections, b.stepTransaction)
 		if err != nil {
 			return err
 		}
@@ -111,23 +85,64 @@ func (l *limits) postgres(ctx context.Context, dsn string) error {
 			l.StepSQL, l.StepSQLConnections = rate, connections
 		}
 	}
-	l.SagaSQL, err = work(8, func(ctx context.Context, conn *pgx.Conn) error {
-		account, statements := rand.IntN(accounts), 5
-		if rand.IntN(5) == 0 {
-			statements = 6 // three done, three undone
-		}
-		for i := range statements {
-			delta := 1
-			if statements == 6 && i >= 3 {
-				delta = -1
-			}
-			if _, err := conn.Exec(ctx, update, delta, account); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	l.SagaSQL, err = b.work(ctx, 8, b.businessSaga)
 	return err
+}
+
+// work does something on so many connections for a while and returns how often a second.
+func (b *bare) work(ctx context.Context, connections int, do func(context.Context, *pgx.Conn) error) (float64, error) {
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, connections)
+	end := time.Now().Add(limitFor)
+	for range connections {
+		wg.Go(func() {
+			conn, err := b.pool.Acquire(ctx)
+			if err != nil {
+				errs <- err
+				return
+			}
+			defer conn.Release()
+			for time.Now().Before(end) {
+				if err := do(ctx, conn.Conn()); err != nil {
+					errs <- err
+					return
+				}
+				n.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return float64(n.Load()) / limitFor.Seconds(), <-errs
+}
+
+func (b *bare) stepTransaction(ctx context.Context, conn *pgx.Conn) error {
+	id, payload := newUUID(), make([]byte, 200)
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue(b.update, 1, rand.IntN(accounts))
+	batch.Queue(b.step, id, payload)
+	batch.Queue(b.out, id, id, payload)
+	batch.Queue("COMMIT")
+	return conn.SendBatch(ctx, batch).Close()
+}
+
+func (b *bare) businessSaga(ctx context.Context, conn *pgx.Conn) error {
+	account, statements := rand.IntN(accounts), 5
+	if rand.IntN(5) == 0 {
+		statements = 6 // three done, three undone
+	}
+	for i := range statements {
+		delta := 1
+		if statements == 6 && i >= 3 {
+			delta = -1
+		}
+		if _, err := conn.Exec(ctx, b.update, delta, account); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *limits) kafka(ctx context.Context, brokers []string) error {
@@ -139,7 +154,7 @@ func (l *limits) kafka(ctx context.Context, brokers []string) error {
 	if err != nil {
 		return err
 	}
-	if err := created.Errors[topic]; err != nil && err.Error() != kafkago.TopicAlreadyExists.Error() {
+	if err := created.Errors[topic]; err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
 		return err
 	}
 	produce := func(ctx context.Context, partition, n int) error {

@@ -77,6 +77,12 @@ func measureEmbedded(ctx context.Context, opts *options) (f figures, err error) 
 		return f, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	var databases []*sql.DB
+	defer func() {
+		for _, db := range databases {
+			err = errors.Join(err, db.Close())
+		}
+	}()
 	s := &setting[*sql.Tx]{
 		name: "embedded", log: log, stores: make(map[string]outbox.Store[*sql.Tx]),
 		update: func(ctx context.Context, tx *sql.Tx, _ string, account, delta int) error {
@@ -89,7 +95,7 @@ func measureEmbedded(ctx context.Context, opts *options) (f figures, err error) 
 		if err != nil {
 			return f, err
 		}
-		defer func() { err = errors.Join(err, db.Close()) }()
+		databases = append(databases, db)
 		if _, err := db.ExecContext(ctx, `CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)`); err != nil {
 			return f, err
 		}
@@ -107,11 +113,12 @@ func measureEmbedded(ctx context.Context, opts *options) (f figures, err error) 
 }
 
 func measureReal(ctx context.Context, opts *options) (f figures, err error) {
-	pool, err := pgxpool.New(ctx, opts.postgres)
-	if err != nil {
-		return f, err
-	}
-	pool.Close()
+	var pools []*pgxpool.Pool
+	defer func() {
+		for _, pool := range pools {
+			pool.Close()
+		}
+	}()
 	log, err := kafka.New(kafka.Config{Brokers: opts.brokers})
 	if err != nil {
 		return f, err
@@ -129,7 +136,7 @@ func measureReal(ctx context.Context, opts *options) (f figures, err error) {
 		if err != nil {
 			return f, err
 		}
-		defer pool.Close()
+		pools = append(pools, pool)
 		store := postgres.New(pool, &postgres.Config{Schema: schemaOf(service)})
 		if err := store.Migrate(ctx); err != nil {
 			return f, err

@@ -267,7 +267,7 @@ func handlerError(r *rig) {
 		require.ErrorIs(r, c.wait(), broken)
 		again := distinct(r.rest(group, topic, 1))
 		require.Contains(r, again, "key-4#4")
-		all := append(again, distinct(c.records())...)
+		all := slices.Concat(again, distinct(c.records()))
 		slices.Sort(all)
 		require.Len(r, slices.Compact(all), 10, "nothing is lost")
 	}

@@ -61,7 +61,7 @@ func rebalance(r *rig) {
 	var order sequence
 	handled := make(map[string]bool)
 	config := topics.ConsumeConfig{Group: r.name(), Topics: []string{topic}, Lanes: 4, BatchMax: 4, InFlight: 64}
-	handle := func(_ context.Context, batch []choreo.Record) error {
+	handle := func(_ context.Context, batch []choreo.Record) error { //nolint:unparam // it is a Handler
 		order.see(batch)
 		r.change(func() {
 			for _, rec := range batch {
