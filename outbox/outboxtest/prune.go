@@ -181,7 +181,7 @@ func (x *exercise[Tx]) await(gone <-chan int, failed <-chan error) int {
 // pruneBesideWriters has sagas come to rest and rise again while two processes prune: what
 // a unit has committed as not at rest is there for the next unit.
 func (x *exercise[Tx]) pruneBesideWriters() {
-	const sagas, rounds = 4, 25
+	const sagas, rounds = 4, 10
 	stores := []outbox.Store[Tx]{x.Store, x.Another(x.T)}
 	ctx, stop := context.WithCancel(x.ctx)
 	defer stop()

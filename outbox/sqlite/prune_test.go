@@ -16,7 +16,7 @@ import (
 // TestPruneFindsOldRows ages the first rows of a table with gaps, as former prunings leave them.
 func TestPruneFindsOldRows(t *testing.T) {
 	const rows = 60
-	for old := 0; old <= rows; old += 4 {
+	for old := 0; old <= rows; old += 12 {
 		db := open(t, filepath.Join(t.TempDir(), "service.db"))
 		store := sqlite.New(db, nil)
 		require.NoError(t, store.Migrate(t.Context()))
