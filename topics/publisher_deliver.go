@@ -123,12 +123,12 @@ func (d *delivery) sort(r *round, i int, err error) {
 	d.last[i] = err
 	if over || lasting(err) || d.config.Retry.Exhausted(d.tries[i]) {
 		r.dying = append(r.dying, i)
-		r.dead[key] = rec.Key != nil
+		r.dead[key] = r.dead[key] || rec.Key != nil
 		return
 	}
 	d.stats.retry()
 	r.again = append(r.again, i)
-	r.held[key] = rec.Key != nil
+	r.held[key] = r.held[key] || rec.Key != nil
 	r.delay = max(r.delay, d.config.Retry.Delay(d.tries[i], rand.Float64()))
 }
 
