@@ -116,7 +116,7 @@ func (s *Store) pruneSagas(ctx context.Context, cutoff string, sagas []outbox.Sa
 }
 
 // pruneIn runs the deletions one after the other, and returns how many rows went.
-func pruneIn(ctx context.Context, tx *sql.Tx, cutoff string, list string, deletions ...string) (int, error) {
+func pruneIn(ctx context.Context, tx *sql.Tx, cutoff, list string, deletions ...string) (int, error) {
 	total := 0
 	for _, query := range deletions {
 		result, err := tx.ExecContext(ctx, query, cutoff, list)
