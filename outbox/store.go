@@ -116,6 +116,7 @@ func AtRest(state choreo.RowState) bool { return slices.Contains(restStates, sta
 
 // restStates are the states of AtRest.
 var restStates = []choreo.RowState{
+	choreo.RowNone, // it only keeps which command was rejected
 	choreo.RowCompleted, choreo.RowFailed, choreo.RowSkipped, choreo.RowUndone, choreo.RowClosed,
 }
 
