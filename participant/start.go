@@ -26,7 +26,7 @@ const maxSagaID = 255
 
 // Start starts a saga in a transaction of its own. id names it (a business key such
 // as an order number, at most 255 bytes without control characters); the same id
-// starts it once, however often Start is called. An empty id makes a new UUIDv7.
+// starts it once, however often Start is called within Config.Horizon. An empty id makes a new UUIDv7.
 //
 // After an error the saga may have been started where the error wraps
 // outbox.ErrUnknownOutcome; calling again with the same id is always safe.

@@ -15,7 +15,7 @@ import (
 const bucket = "(hashtext(aggregateid) & 63)"
 
 var clock = table.Clock{
-	Now:  "clock_timestamp()",
+	Now:  "statement_timestamp()", // a stable one, so that the index on due_at serves
 	In:   "clock_timestamp() + %s::bigint * interval '1 microsecond'",
 	Left: "(extract(epoch FROM due_at - clock_timestamp()) * 1000000)::bigint",
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/choreo-go/choreo/outbox"
 )
@@ -70,6 +71,13 @@ func (s *processStore[Tx]) Due(ctx context.Context, limit int) ([]outbox.Due, er
 		return nil, err
 	}
 	return s.Store.Due(ctx, limit)
+}
+
+func (s *processStore[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
+	if err := s.alive(); err != nil {
+		return 0, err
+	}
+	return s.Store.Prune(ctx, olderThan, limit)
 }
 
 func (s *processStore[Tx]) Ping(ctx context.Context) error {
