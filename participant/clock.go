@@ -114,14 +114,15 @@ func (p *Participant[Tx]) runClock(ctx context.Context) {
 
 // actOn does what a due row asks for.
 func (p *Participant[Tx]) actOn(ctx context.Context, due outbox.Due) {
-	r := p.roles[version{due.SagaID.Saga, due.Version}]
-	if r == nil {
-		p.cfg.Logger.Debug("due row of a saga that this build does not know",
-			zap.String("saga", due.SagaID.Saga), zap.Int("version", due.Version), zap.String("saga_id", due.SagaID.ID))
-		return
-	}
 	ctx, stop := p.grace(ctx)
 	defer stop()
+	r := p.roles[version{due.SagaID.Saga, due.Version}]
+	if r == nil {
+		if err := p.postpone(ctx, due); err != nil {
+			p.cfg.Logger.Debug("due row is not postponed", zap.Error(err)) // it is still due
+		}
+		return
+	}
 	t := &task[Tx]{role: r, id: due.SagaID, ev: &choreo.Event{Partition: choreo.AnyPartition}}
 	if due.Step == choreo.SagaRow {
 		t.ev.Initiator = p.cfg.Service
@@ -130,6 +131,38 @@ func (p *Participant[Tx]) actOn(ctx context.Context, due outbox.Due) {
 		t.decide = func(v *view[Tx]) *call { return v.resume(due, t.ev) }
 	}
 	_ = p.do(ctx, t) // it fails only where ctx ends; the row is due all the same
+}
+
+// postponed is how long a due row waits that this build cannot act on.
+const postponed = time.Minute
+
+// postpone puts off a due row of a saga or version that this build does not know: left as
+// it is, it would come first each time, and enough of them would keep all others from
+// their turn. A build that knows it acts on it then.
+func (p *Participant[Tx]) postpone(ctx context.Context, due outbox.Due) error {
+	unit, err := p.store.Begin(ctx, due.SagaID)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
+	rows := unit.Rows(due.SagaID)
+	var changes outbox.Changes
+	if row, ok := rows.Steps[due.Step]; ok && row.Attempt == due.Attempt {
+		changes.Steps = []outbox.StepRow{{
+			SagaID: due.SagaID, Step: due.Step, Version: due.Version, Row: row, DueIn: postponed,
+		}}
+	}
+	if due.Step == choreo.SagaRow && rows.Saga != nil && rows.Saga.DueIn == time.Microsecond {
+		rows.Saga.DueIn = postponed
+		changes.Sagas = []outbox.SagaRow{*rows.Saga}
+	}
+	if changes.Empty() {
+		return nil
+	}
+	p.cfg.Logger.Warn("due row of a saga that this build does not know is postponed",
+		zap.String("saga", due.SagaID.Saga), zap.Int("version", due.Version),
+		zap.String("saga_id", due.SagaID.ID), zap.String("step", due.Step), zap.Duration("by", postponed))
+	return unit.Commit(ctx, changes)
 }
 
 // expire acts on the deadline of a saga.

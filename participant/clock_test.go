@@ -81,19 +81,7 @@ func (c clerk) Compensate(_ context.Context, tx *memory.Tx, call *participant.Ca
 // open starts a process of the bank.
 func (d *desk) open() *participant.Participant[*memory.Tx] {
 	d.t.Helper()
-	p, err := participant.New[*memory.Tx](d.log, memory.New(d.db), &participant.Config{
-		Service: "bank", Sagas: []choreo.AnySaga{loans},
-	})
-	require.NoError(d.t, err)
-	participant.Handle(p, check, clerk{d})
-	participant.Handle(p, approve, clerk{d})
-	participant.HandleForward(p, payOut, clerk{d})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	d.stops = append(d.stops, func() { cancel(); require.NoError(d.t, <-ended) })
-	synctest.Wait()
-	return p
+	return d.openWith(participant.Config{RelayPoll: time.Second, ClockPoll: time.Second})
 }
 
 // closeAll stops all processes.
@@ -465,6 +453,46 @@ func TestAnOperatorRetriesAStuckCompensation(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "ada", rejected.By)
 		require.Contains(t, rejected.Failure.Message, "is undone: only a step that")
+	})
+}
+
+// More rows than the clock looks at in one go are due of a version that this build does
+// not know: they keep no other from its turn, and wait for a build that knows them.
+func TestDueRowsOfAnotherVersionHoldUpNobody(t *testing.T) {
+	next := choreo.MustDefine[loan]("loan", 2,
+		check.OwnedBy("bank").Retry(choreo.FixedRetry(4, time.Minute)),
+		approve.OwnedBy("bank").After(check),
+		payOut.OwnedBy("bank").After(approve).NoCompensation(),
+	)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		d.answer = func(_ string, call *participant.Call[loan]) error {
+			if call.Step == "check" && call.Attempt == 1 {
+				return errors.New("register is closed")
+			}
+			return nil
+		}
+		old := d.open()
+		const n = 100
+		for i := range n {
+			_, err := participant.Start(t.Context(), old, loans, fmt.Sprint("old-", i), loan{})
+			require.NoError(t, err)
+		}
+		<-time.After(time.Second)
+		d.closeAll()
+		<-time.After(10 * time.Minute) // all are due
+
+		p := d.openWith(participant.Config{Sagas: []choreo.AnySaga{next}, RelayPoll: time.Second, ClockPoll: time.Second})
+		_, err := participant.Start(t.Context(), p, next, "new", loan{})
+		require.NoError(t, err)
+		<-time.After(90 * time.Second)
+		require.EqualValues(t, n+4, d.executed.Load(), "the new saga has had its retry")
+		d.closeAll()
+
+		d.open()
+		<-time.After(3 * time.Minute)
+		require.EqualValues(t, 4*n+4, d.executed.Load(), "the old ones have had theirs")
 	})
 }
 

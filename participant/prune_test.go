@@ -35,12 +35,17 @@ func (d *desk) keep(retention time.Duration) {
 	require.NoError(d.t, d.log.SetConfig(d.t.Context(), loanEvents, map[string]string{"retention.ms": strconv.FormatInt(ms, 10)}))
 }
 
-// make returns a process of the bank that looks rarely at what it need not know soon, so
-// that days pass quickly.
+// make returns a process of the bank that, if config does not say otherwise, looks rarely at
+// what it need not know soon, so that days pass quickly.
 func (d *desk) make(config participant.Config) *participant.Participant[*memory.Tx] {
 	d.t.Helper()
-	config.Service, config.Sagas = "bank", []choreo.AnySaga{loans}
-	config.RelayPoll, config.ClockPoll = time.Hour, time.Hour
+	config.Service = "bank"
+	if config.Sagas == nil {
+		config.Sagas = []choreo.AnySaga{loans}
+	}
+	if config.ClockPoll == 0 {
+		config.RelayPoll, config.ClockPoll = time.Hour, time.Hour
+	}
 	p, err := participant.New[*memory.Tx](d.log, memory.New(d.db), &config)
 	require.NoError(d.t, err)
 	participant.Handle(p, check, clerk{d})
