@@ -56,17 +56,17 @@ func (p *Publisher) deliver(ctx context.Context, records []choreo.Record, each b
 		Publisher: p, ctx: ctx, records: records, each: each, settled: settled,
 		tries: make([]int, len(records)), last: make([]error, len(records)),
 	}
-	todo := make([]int, len(records))
-	for i := range todo {
-		todo[i] = i
+	waiting := make([]int, len(records))
+	for i := range waiting {
+		waiting[i] = i
 	}
-	for len(todo) > 0 {
-		r := d.attempt(todo)
+	for len(waiting) > 0 {
+		r := d.attempt(waiting)
 		if len(r.dying) > 0 {
 			d.conclude(r)
 		}
-		todo = r.again
-		if len(todo) > 0 && r.delay > 0 {
+		waiting = r.again
+		if len(waiting) > 0 && r.delay > 0 {
 			timer := time.NewTimer(r.delay)
 			select {
 			case <-timer.C:
@@ -78,22 +78,22 @@ func (p *Publisher) deliver(ctx context.Context, records []choreo.Record, each b
 }
 
 // attempt gives records to the log and settles those that it took.
-func (d *delivery) attempt(todo []int) *round {
-	batch := make([]choreo.Record, len(todo))
-	for j, i := range todo {
+func (d *delivery) attempt(waiting []int) *round {
+	batch := make([]choreo.Record, len(waiting))
+	for j, i := range waiting {
 		batch[j] = d.records[i]
 		batch[j].Partition = choreo.AnyPartition
 	}
 	errs := d.log.Publish(d.ctx, batch)
 	r := &round{held: make(map[string]bool), dead: make(map[string]bool)}
-	published := len(todo)
+	published := len(waiting)
 	for _, err := range errs {
 		if err != nil {
 			published--
 		}
 	}
-	d.stats.batch(len(todo), published) // first, so that who sees a result sees it counted
-	for j, i := range todo {
+	d.stats.batch(len(waiting), published) // first, so that who sees a result sees it counted
+	for j, i := range waiting {
 		if errs == nil || errs[j] == nil {
 			d.settled(i, nil)
 			continue

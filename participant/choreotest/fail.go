@@ -143,10 +143,10 @@ func pastPivot(def *choreo.Definition, step string) bool {
 // reach returns all steps to which next leads from a step.
 func reach(def *choreo.Definition, step string, next func(*choreo.Definition, string) []string) []string {
 	var all []string
-	for todo := next(def, step); len(todo) > 0; todo = todo[1:] {
-		if !slices.Contains(all, todo[0]) {
-			all = append(all, todo[0])
-			todo = append(todo, next(def, todo[0])...)
+	for open := next(def, step); len(open) > 0; open = open[1:] {
+		if !slices.Contains(all, open[0]) {
+			all = append(all, open[0])
+			open = append(open, next(def, open[0])...)
 		}
 	}
 	return all
