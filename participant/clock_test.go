@@ -78,6 +78,16 @@ func (c clerk) Compensate(_ context.Context, tx *memory.Tx, call *participant.Ca
 	return c.d.undo(call)
 }
 
+// answers is an answer of the desk: this error at one step, and nil at the others.
+func answers(at string, err error) func(string, *participant.Call[loan]) error {
+	return func(step string, _ *participant.Call[loan]) error {
+		if step == at {
+			return err
+		}
+		return nil
+	}
+}
+
 // open starts a process of the bank.
 func (d *desk) open() *participant.Participant[*memory.Tx] {
 	d.t.Helper()
@@ -203,12 +213,7 @@ func TestAnAbortSkipsADueRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.close()
-		d.answer = func(step string, _ *participant.Call[loan]) error {
-			if step == "approve" {
-				return choreo.RetryAfter(time.Hour, errors.New("slow down"))
-			}
-			return nil
-		}
+		d.answer = answers("approve", choreo.RetryAfter(time.Hour, errors.New("slow down")))
 		p := d.open()
 		d.begin(p)
 		<-time.After(time.Second)
@@ -232,12 +237,7 @@ func TestACompensationIsRetriedDurably(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.close()
-		d.answer = func(step string, _ *participant.Call[loan]) error {
-			if step == "approve" {
-				return choreo.Refuse("declined", nil)
-			}
-			return nil
-		}
+		d.answer = answers("approve", choreo.Refuse("declined", nil))
 		var undone []int
 		d.undo = func(call *participant.Call[loan]) error {
 			if undone = append(undone, call.Attempt); call.Attempt < 3 {
@@ -259,12 +259,7 @@ func TestTheDeadlineAbortsASagaThatIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.close()
-		d.answer = func(step string, _ *participant.Call[loan]) error {
-			if step == "approve" {
-				return participant.Pending(24 * time.Hour)
-			}
-			return nil
-		}
+		d.answer = answers("approve", participant.Pending(24*time.Hour))
 		p := d.open()
 		d.begin(p)
 		<-time.After(6*time.Hour - time.Minute)
@@ -296,12 +291,7 @@ func TestTheDeadlineGoesWithTheSaga(t *testing.T) {
 }
 
 func TestAPendingStepIsAnsweredFromOutside(t *testing.T) {
-	pending := func(step string, _ *participant.Call[loan]) error {
-		if step == "approve" {
-			return participant.Pending(time.Hour)
-		}
-		return nil
-	}
+	pending := answers("approve", participant.Pending(time.Hour))
 	t.Run("completed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(t)
@@ -386,12 +376,7 @@ func TestG2OnceARetryOfTwoProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.close()
-		d.answer = func(step string, _ *participant.Call[loan]) error {
-			if step == "check" {
-				return errors.New("register is closed")
-			}
-			return nil
-		}
+		d.answer = answers("check", errors.New("register is closed"))
 		p := d.open()
 		d.open()
 		d.open()
@@ -421,12 +406,7 @@ func TestAnOperatorRetriesAStuckCompensation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.close()
-		d.answer = func(step string, _ *participant.Call[loan]) error {
-			if step == "approve" {
-				return choreo.Refuse("declined", nil)
-			}
-			return nil
-		}
+		d.answer = answers("approve", choreo.Refuse("declined", nil))
 		d.undo = func(*participant.Call[loan]) error { return choreo.Permanent(errors.New("register is gone")) }
 		p := d.open()
 		d.begin(p)
@@ -540,12 +520,7 @@ func TestAnOperatorResolvesByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.close()
-		d.answer = func(step string, _ *participant.Call[loan]) error {
-			if step == "approve" {
-				return choreo.Refuse("declined", nil)
-			}
-			return nil
-		}
+		d.answer = answers("approve", choreo.Refuse("declined", nil))
 		d.undo = func(*participant.Call[loan]) error { return choreo.Permanent(errors.New("register is gone")) }
 		p := d.open()
 		d.begin(p)
