@@ -141,6 +141,8 @@ func NewRelay(queue Queue, publisher Publisher, config *RelayConfig) *Relay {
 	return &Relay{
 		queue: queue, publisher: publisher, config: c, log: c.Logger,
 		jitter: func(d time.Duration) time.Duration { return d - rand.N(d/2+1) },
+		holds:  newHolds(c.MaxBackoff, c.HoldMax),
+		nap:    c.Poll,
 	}
 }
 
@@ -191,10 +193,21 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
+// Step relays one batch, for a caller that drives the relay by hand in place of Run, such
+// as a simulation. It returns how long there is nothing to do, unless deaf is false and
+// something is committed. Calls must not overlap; call Woken before the first one after a commit.
+func (r *Relay) Step(ctx context.Context) (wait time.Duration, deaf bool) {
+	p := r.round(ctx)
+	return p.wait, p.deaf
+}
+
+// Woken tells a relay that is driven by hand of a commit.
+func (r *Relay) Woken() { r.nap = min(firstNap, r.config.Poll) }
+
 // pause is how the relay waits between two rounds.
 type pause struct {
-	wait time.Duration
-	deaf bool // to commits
+	wait time.Duration // of a deaf one, the longest: up to half of it is taken off at random
+	deaf bool          // to commits
 }
 
 var goOn = pause{}
@@ -204,15 +217,17 @@ func (r *Relay) pause(ctx context.Context, p pause) bool {
 	if p.wait <= 0 {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(p.wait)
-	defer timer.Stop()
 	var wake <-chan struct{}
-	if !p.deaf {
+	if p.deaf {
+		p.wait = r.jitter(p.wait)
+	} else {
 		wake = r.queue.Committed()
 	}
+	timer := time.NewTimer(p.wait)
+	defer timer.Stop()
 	select {
 	case <-wake:
-		r.nap = min(firstNap, r.config.Poll)
+		r.Woken()
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -251,7 +266,7 @@ func (r *Relay) round(ctx context.Context) pause {
 	r.sample(ctx, len(entries) == 0 && !claim.Contended())
 	switch {
 	case wait > 0:
-		return pause{wait: r.jitter(wait), deaf: true}
+		return pause{wait: wait, deaf: true}
 	case full, freed, newOnly, claim.Contended() && len(out.published) > 0:
 		return goOn
 	default:
@@ -389,7 +404,7 @@ func (r *Relay) storeFailed(ctx context.Context, what string, err error) pause {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.LastError, r.stats.LastErrorAt = err, time.Now()
-	return pause{wait: r.jitter(backoff(r.storeAway, r.config.MaxBackoff)), deaf: true}
+	return pause{wait: backoff(r.storeAway, r.config.MaxBackoff), deaf: true}
 }
 
 func (r *Relay) storeBack() {

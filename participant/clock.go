@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,15 +15,39 @@ import (
 // clock wakes the loop that acts on due rows. The rows themselves are the truth: what
 // this process knows of only spares it the wait until it looks again.
 type clock struct {
-	alarm chan struct{} // holds a value while something rang
-	mu    sync.Mutex
-	next  time.Time // of the rows that this process wrote; zero: none
+	now    func() time.Time
+	alarm  chan struct{} // holds a value while something rang
+	mu     sync.Mutex
+	next   time.Time           // of the rows that this process wrote; zero: none
+	acting map[outbox.Due]bool // those that this process acts on: they are still due
+}
+
+func newClock(now func() time.Time) clock {
+	return clock{now: now, alarm: make(chan struct{}, 1), acting: make(map[outbox.Due]bool)}
+}
+
+// begin notes that this process is going to act on a row. It reports false where it does already.
+func (c *clock) begin(row outbox.Due) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acting[row] {
+		return false
+	}
+	c.acting[row] = true
+	return true
+}
+
+// end notes that a row has been acted on.
+func (c *clock) end(row outbox.Due) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.acting, row)
 }
 
 // ring has the clock look after so long.
 func (c *clock) ring(in time.Duration) {
 	c.mu.Lock()
-	at := time.Now().Add(in)
+	at := c.now().Add(in)
 	earlier := c.next.IsZero() || at.Before(c.next)
 	if earlier {
 		c.next = at
@@ -43,14 +68,14 @@ func (c *clock) wait(poll time.Duration) time.Duration {
 	if c.next.IsZero() {
 		return poll
 	}
-	return min(time.Until(c.next), poll)
+	return min(c.next.Sub(c.now()), poll)
 }
 
 // silence forgets what has rung by now.
 func (c *clock) silence() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.next.After(time.Now()) {
+	if !c.next.After(c.now()) {
 		c.next = time.Time{}
 	}
 }
@@ -59,12 +84,8 @@ func (c *clock) silence() {
 // way. Any process of the service acts on any row, whoever wrote it; two that act on
 // the same one are told apart by its lock and its state.
 func (p *Participant[Tx]) runClock(ctx context.Context) {
-	var (
-		busy    sync.WaitGroup
-		slots   = make(chan struct{}, p.cfg.Lanes)
-		mu      sync.Mutex
-		working = make(map[outbox.Due]bool) // a row that is still due while it is acted on
-	)
+	var busy sync.WaitGroup
+	slots := make(chan struct{}, p.cfg.Lanes)
 	defer busy.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -75,9 +96,7 @@ func (p *Participant[Tx]) runClock(ctx context.Context) {
 		case <-p.clock.alarm:
 		case <-timer.C:
 		}
-		p.clock.silence()
-		// Those that are acted on may be among the rows: ask for enough to see others.
-		due, err := p.store.Due(ctx, 2*p.cfg.Lanes)
+		due, wait, err := p.look(ctx)
 		if err != nil {
 			failures++
 			if p.waitOutage(ctx, "database", err, failures) != nil {
@@ -88,13 +107,6 @@ func (p *Participant[Tx]) runClock(ctx context.Context) {
 		}
 		failures = 0
 		for _, row := range due {
-			mu.Lock()
-			known := working[row]
-			working[row] = true
-			mu.Unlock()
-			if known {
-				continue
-			}
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -103,17 +115,28 @@ func (p *Participant[Tx]) runClock(ctx context.Context) {
 			busy.Go(func() {
 				defer func() { <-slots }()
 				p.actOn(ctx, row)
-				mu.Lock()
-				delete(working, row)
-				mu.Unlock()
 			})
 		}
-		timer.Reset(p.clock.wait(p.cfg.ClockPoll))
+		timer.Reset(wait)
 	}
+}
+
+// look returns the rows that are due and that this process does not act on yet: from now on
+// it does, until actOn. It returns after how long to look again, unless the clock rings.
+func (p *Participant[Tx]) look(ctx context.Context) ([]outbox.Due, time.Duration, error) {
+	p.clock.silence()
+	// Those that are acted on may be among the rows: ask for enough to see others.
+	due, err := p.store.Due(ctx, 2*p.cfg.Lanes)
+	if err != nil {
+		return nil, 0, err
+	}
+	due = slices.DeleteFunc(due, func(row outbox.Due) bool { return !p.clock.begin(row) })
+	return due, p.clock.wait(p.cfg.ClockPoll), nil
 }
 
 // actOn does what a due row asks for.
 func (p *Participant[Tx]) actOn(ctx context.Context, due outbox.Due) {
+	defer p.clock.end(due)
 	ctx, stop := p.grace(ctx)
 	defer stop()
 	r := p.roles[version{due.SagaID.Saga, due.Version}]

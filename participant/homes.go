@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -46,9 +47,15 @@ func (h *homes) set(states map[string]topics.TopicState) {
 
 // refresh keeps the counts fresh until ctx ends. A look-up that fails changes nothing.
 func (h *homes) refresh(ctx context.Context, admin topics.Admin, names []string) {
-	for sleep(ctx, homesEvery) == nil {
-		if states, err := admin.DescribeTopics(ctx, names...); err == nil {
-			h.set(states)
-		}
+	for drive.Sleep(ctx, homesEvery) == nil {
+		_ = h.lookUp(ctx, admin, names)
 	}
+}
+
+func (h *homes) lookUp(ctx context.Context, admin topics.Admin, names []string) error {
+	states, err := admin.DescribeTopics(ctx, names...)
+	if err == nil {
+		h.set(states)
+	}
+	return err
 }

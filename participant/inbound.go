@@ -10,6 +10,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -105,7 +106,7 @@ func withGrace(ctx context.Context, left time.Duration) (context.Context, contex
 	long, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), graceKey{}, ctx))
 	unhook := context.AfterFunc(ctx, func() {
 		if left > 0 {
-			_ = sleep(long, left)
+			_ = drive.Sleep(long, left)
 		}
 		cancel()
 	})

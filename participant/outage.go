@@ -2,17 +2,19 @@ package participant
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/choreo-go/choreo/participant/internal/drive"
 )
 
 // outage notes what is away, so that its beginning and its end are logged once
 // however many lanes notice it.
 type outage struct {
 	log   *zap.Logger
+	world drive.World
 	mu    sync.Mutex
 	since map[string]time.Time
 }
@@ -29,12 +31,12 @@ func (o *outage) wait(ctx context.Context, what string, cause error, attempt int
 		if o.since == nil {
 			o.since = make(map[string]time.Time)
 		}
-		o.since[what] = time.Now()
+		o.since[what] = o.world.Now()
 		o.log.Warn(what+" does not answer: waiting for it", zap.Error(cause))
 	}
 	o.mu.Unlock()
 	delay := min(10*time.Millisecond<<min(attempt-1, 20), limit)
-	return sleep(ctx, delay/2+time.Duration(rand.Int64N(int64(delay/2)+1)))
+	return o.world.Sleep(ctx, delay/2+time.Duration(o.world.Float()*float64(delay/2)))
 }
 
 // over notes that what answers again.
@@ -43,18 +45,6 @@ func (o *outage) over(what string) {
 	defer o.mu.Unlock()
 	if since, known := o.since[what]; known {
 		delete(o.since, what)
-		o.log.Info(what+" answers again", zap.Duration("away", time.Since(since)))
-	}
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+		o.log.Info(what+" answers again", zap.Duration("away", o.world.Now().Sub(since)))
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -22,6 +23,7 @@ import (
 // time, also before Run.
 type Participant[Tx any] struct {
 	cfg     *Config
+	world   drive.World
 	log     topics.Log
 	store   outbox.Store[Tx]
 	names   topics.Names
@@ -65,8 +67,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 		cfg: cfg, log: log, store: store, names: names,
 		roles: make(map[version]*role[Tx], len(cfg.Sagas)),
 	}
-	p.outage.log = cfg.Logger
-	p.clock.alarm = make(chan struct{}, 1)
+	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
 		d := s.Def()
 		p.roles[version{d.Name(), d.Version()}] = &role[Tx]{
@@ -81,19 +82,44 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 	return p, nil
 }
 
-// Run takes part until ctx ends, then stops gracefully within Config.StopTimeout:
-// it reads nothing new, lets handlers that are under way finish, commits their
-// offsets and drains the outbox. It returns nil after such a stop, and an error where
-// the participant is not set up rightly (a handler or a topic is missing) or the
-// consumer group refuses it for good. It may be called once.
-func (p *Participant[Tx]) Run(ctx context.Context) error {
+// inWorld takes time and chance from w.
+func (p *Participant[Tx]) inWorld(w drive.World) {
+	p.world = w
+	p.outage = outage{log: p.cfg.Logger, world: w}
+	p.clock = newClock(w.Now)
+}
+
+// Drive gets ready as Run does, and hands out what Run would go through. Only this module can make
+// its argument: it is for the simulator.
+func (p *Participant[Tx]) Drive(ctx context.Context, w drive.World) (*drive.Steps, error) {
+	p.inWorld(w)
+	if err := p.prepare(ctx); err != nil {
+		return nil, err
+	}
+	return &drive.Steps{
+		Keep: p.concerns, Handle: p.handle, Look: p.look, Act: p.actOn, Prune: p.prune, Relay: p.relay,
+		Homes: func(ctx context.Context) error { return p.homes.lookUp(ctx, p.log, p.topics()) },
+	}, nil
+}
+
+// prepare checks that the participant is set up, waits for the broker and looks at the topics.
+func (p *Participant[Tx]) prepare(ctx context.Context) error {
 	if p.running.Swap(true) {
 		return errors.New("participant: Run was called before: make a new participant")
 	}
 	if err := p.checkHandlers(); err != nil {
 		return err
 	}
-	if err := p.checkTopics(ctx); err != nil {
+	return p.checkTopics(ctx)
+}
+
+// Run takes part until ctx ends, then stops gracefully within Config.StopTimeout:
+// it reads nothing new, lets handlers that are under way finish, commits their
+// offsets and drains the outbox. It returns nil after such a stop, and an error where
+// the participant is not set up rightly (a handler or a topic is missing) or the
+// consumer group refuses it for good. It may be called once.
+func (p *Participant[Tx]) Run(ctx context.Context) error {
+	if err := p.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}

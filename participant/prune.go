@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -49,7 +49,8 @@ func (p *Participant[Tx]) stale(r *role[Tx], ev *choreo.Event, recorded time.Tim
 	if p.horizon <= 0 || !r.needsRow(ev) {
 		return nil
 	}
-	age := max(since(ev.Time), since(recorded))
+	now := p.world.Now()
+	age := max(since(now, ev.Time), since(now, recorded))
 	if age <= p.horizon {
 		return nil
 	}
@@ -58,11 +59,11 @@ func (p *Participant[Tx]) stale(r *role[Tx], ev *choreo.Event, recorded time.Tim
 
 // since returns the age of what happened at t; 0 where that is not known. Kafka's records
 // have the time -1 where nobody gave them one.
-func since(t time.Time) time.Duration {
+func since(now, t time.Time) time.Duration {
 	if t.Unix() <= 0 {
 		return 0
 	}
-	return time.Since(t)
+	return now.Sub(t)
 }
 
 // needsRow reports whether the event makes a service without a row of the saga do
@@ -156,13 +157,12 @@ func (p *Participant[Tx]) runPrune(ctx context.Context) {
 	if p.horizon <= 0 {
 		return
 	}
-	pause := jitter(p.cfg.PruneEvery)
-	for failures := 0; sleep(ctx, pause) == nil; {
-		began := time.Now()
-		n, err := p.store.Prune(ctx, p.horizon+pruneMargin, pruneBatch)
+	pause := p.jitter(p.cfg.PruneEvery)
+	for failures := 0; drive.Sleep(ctx, pause) == nil; {
+		var err error
+		pause, err = p.prune(ctx)
 		if err != nil {
 			failures++
-			pause = 0
 			if p.waitOutage(ctx, "database", err, failures) != nil {
 				return
 			}
@@ -172,19 +172,27 @@ func (p *Participant[Tx]) runPrune(ctx context.Context) {
 			failures = 0
 			p.outage.over("database")
 		}
-		if n > 0 {
-			p.cfg.Logger.Debug("pruned", zap.Int("rows", n))
-		}
-		// A saga's rows go together, so that a batch is full before it is at its bound.
-		if n > pruneBatch/2 {
-			pause = (pruneShare - 1) * time.Since(began)
-		} else {
-			pause = jitter(p.cfg.PruneEvery)
-		}
 	}
 }
 
+// prune deletes a batch of rows, and returns after how long to go on.
+func (p *Participant[Tx]) prune(ctx context.Context) (time.Duration, error) {
+	began := p.world.Now()
+	n, err := p.store.Prune(ctx, p.horizon+pruneMargin, pruneBatch)
+	if err != nil {
+		return 0, err
+	}
+	if n > 0 {
+		p.cfg.Logger.Debug("pruned", zap.Int("rows", n))
+	}
+	// A saga's rows go together, so that a batch is full before it is at its bound.
+	if n > pruneBatch/2 {
+		return (pruneShare - 1) * p.world.Now().Sub(began), nil
+	}
+	return p.jitter(p.cfg.PruneEvery), nil
+}
+
 // jitter draws a time around d, so that processes that started together do not go on in step.
-func jitter(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2+1)
+func (p *Participant[Tx]) jitter(d time.Duration) time.Duration {
+	return d*3/4 + time.Duration(p.world.Float()*float64(d/2))
 }

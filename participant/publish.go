@@ -65,7 +65,7 @@ func publish[Tx any](ctx context.Context, p *Participant[Tx], records []choreo.R
 			keys = append(keys, lockOf(&rec))
 		}
 		rec.Partition = choreo.AnyPartition
-		changes.Entries = append(changes.Entries, outbox.Entry{ID: newID(), Type: typeOf(&rec), Record: rec})
+		changes.Entries = append(changes.Entries, outbox.Entry{ID: p.world.NewID(), Type: typeOf(&rec), Record: rec})
 	}
 	unit, err := open(keys)
 	if err != nil {

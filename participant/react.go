@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
@@ -71,7 +70,7 @@ func (p *Participant[Tx]) do(ctx context.Context, t *task[Tx]) error {
 			return nil
 		}
 		if again.delay > 0 {
-			if err := sleep(stoppable(ctx), again.delay); err != nil {
+			if err := p.world.Sleep(stoppable(ctx), again.delay); err != nil {
 				return err
 			}
 		}
@@ -149,7 +148,7 @@ func (p *Participant[Tx]) conclude(v *view[Tx], c *call, ev *choreo.Event, res c
 	d := choreo.Conclude(v.role.def, c.step, c.decision.Row, c.decision.Run, res)
 	switch {
 	case d.Again:
-		delay := retryDelay(v.role.def, c, d.Row.Attempt, res.Err)
+		delay := retryDelay(v.role.def, c, d.Row.Attempt, res.Err, p.world.Float())
 		p.cfg.Logger.Warn("step is tried again", zap.String("saga", v.id.Saga), zap.String("saga_id", v.id.ID),
 			zap.String("step", c.step), zap.String("run", string(c.decision.Run)), zap.Int("attempt", d.Row.Attempt),
 			zap.Duration("in", delay), zap.Error(res.Err))
@@ -177,14 +176,14 @@ const (
 	stuckLimit = 5 * time.Minute
 )
 
-// retryDelay returns how long to wait before the next attempt.
-func retryDelay(def *choreo.Definition, c *call, attempt int, err *choreo.Error) time.Duration {
+// retryDelay returns how long to wait before the next attempt; random is in [0, 1).
+func retryDelay(def *choreo.Definition, c *call, attempt int, err *choreo.Error, random float64) time.Duration {
 	step := def.Step(c.step)
 	policy := step.Retry
 	if c.decision.Run == choreo.RunCompensate {
 		policy = step.UndoRetry
 	}
-	delay := policy.Delay(attempt, rand.Float64())
+	delay := policy.Delay(attempt, random)
 	if policy.Exhausted(attempt) || !err.Class.Retried() {
 		delay = min(max(delay, stuckDelay), stuckLimit)
 	}

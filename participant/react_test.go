@@ -13,6 +13,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox/memory"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -252,7 +253,7 @@ func TestAStopLetsTheHandlerFinish(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s.charge.execute = func(ctx context.Context, _ *memory.Tx, _ *Call[created]) (receipt, error) {
 			cancel()
-			return receipt{}, sleep(ctx, time.Second)
+			return receipt{}, drive.Sleep(ctx, time.Second)
 		}
 		err := s.handle(ctx, s.records(createdEvent("17"), createdEvent("18")))
 		require.ErrorIs(t, err, context.Canceled, "the second event was not begun")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox/memory"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -143,7 +144,7 @@ func (s *payments) held() string {
 
 func event(t choreo.EventType, step, saga, payload string) *choreo.Event {
 	return &choreo.Event{
-		ID: newID(), Type: t, Saga: "order", Version: 1, SagaID: saga, Step: step,
+		ID: drive.Real().NewID(), Type: t, Saga: "order", Version: 1, SagaID: saga, Step: step,
 		Source: "orders", Initiator: "orders", Time: time.Unix(1_700_000_000, 0),
 		ContentType: "application/json", Payload: []byte(payload), Partition: 3,
 	}

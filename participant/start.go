@@ -3,11 +3,8 @@ package participant
 import (
 	"context"
 	"fmt"
-	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/google/uuid"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
@@ -47,7 +44,7 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 		return fail(fmt.Errorf("it is not among the sagas of this participant: add it to Config.Sagas"))
 	}
 	if id == "" {
-		id = uuid.Must(uuid.NewV7()).String()
+		id = p.world.NewID()
 	}
 	if err := checkSagaID(id); err != nil {
 		return fail(err)
@@ -68,8 +65,8 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 	}
 	home := p.homes.of(r.topic, id)
 	event := &choreo.Event{
-		ID: newID(), Type: choreo.Started, Saga: key.Saga, Version: saga.Version(), SagaID: id,
-		Source: p.cfg.Service, Initiator: p.cfg.Service, Time: time.Now(),
+		ID: p.world.NewID(), Type: choreo.Started, Saga: key.Saga, Version: saga.Version(), SagaID: id,
+		Source: p.cfg.Service, Initiator: p.cfg.Service, Time: p.world.Now(),
 		ContentType: p.cfg.Codec.ContentType(), Payload: payload,
 		Partition: home,
 	}
@@ -106,5 +103,3 @@ func checkSagaID(id string) error {
 func entryOf(ev *choreo.Event, topic string) outbox.Entry {
 	return outbox.Entry{ID: ev.ID, Type: string(ev.Type), Record: topics.Encode(ev, topic)}
 }
-
-func newID() string { return uuid.Must(uuid.NewV7()).String() }

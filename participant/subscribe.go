@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/topics"
 )
@@ -156,7 +157,7 @@ func newSubscription(log topics.Log, config *SubscribeConfig, handle EventHandle
 	}
 	s := &subscription{
 		cfg: cfg, log: log, names: names, group: names.Group("subscribers." + cfg.Group), handle: handle,
-		outage: outage{log: cfg.Logger},
+		outage: outage{log: cfg.Logger, world: drive.Real()},
 	}
 	for _, saga := range cfg.Sagas {
 		s.topics = append(s.topics, names.Events(saga))
@@ -277,7 +278,7 @@ func (s *subscription) handleEvent(ctx context.Context, ev *choreo.Event) (fault
 		s.cfg.Logger.Warn("event is handled again", zap.String("group", s.group), zap.String("saga", ev.Saga),
 			zap.String("saga_id", ev.SagaID), zap.String("type", string(ev.Type)), zap.String("step", ev.Step),
 			zap.Int("attempt", attempt), zap.Duration("in", delay), zap.Error(failure))
-		if err := sleep(stoppable(ctx), delay); err != nil {
+		if err := drive.Sleep(stoppable(ctx), delay); err != nil {
 			return nil, err
 		}
 	}

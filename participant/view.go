@@ -100,8 +100,8 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 	}
 	for _, e := range emissions {
 		v.entries = append(v.entries, entryOf(&choreo.Event{
-			ID: newID(), Type: e.Type, Saga: v.id.Saga, Version: v.role.def.Version(), SagaID: v.id.ID,
-			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: time.Now(),
+			ID: v.p.world.NewID(), Type: e.Type, Saga: v.id.Saga, Version: v.role.def.Version(), SagaID: v.id.ID,
+			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: v.p.world.Now(),
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
 			By: e.By, Note: e.Note, Resolve: e.Resolve,

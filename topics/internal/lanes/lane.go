@@ -65,3 +65,9 @@ func (l *lane) pop() (b batch, ok bool) {
 	}
 	return b, true
 }
+
+func (l *lane) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) == 0
+}

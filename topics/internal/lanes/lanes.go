@@ -27,6 +27,8 @@ type Config struct {
 	// Copy makes Submit copy what it keeps of a record, for callers that read all
 	// records into one buffer and use it again.
 	Copy bool
+	// ByHand starts no goroutines: the caller makes every call of the handler by Step.
+	ByHand bool
 }
 
 // Lanes hands records to a handler, those of one key in order and the others side by
@@ -63,10 +65,36 @@ func New(ctx context.Context, c Config) *Lanes {
 	context.AfterFunc(l.ctx, l.halt)
 	for i := range l.lanes {
 		l.lanes[i] = newLane()
-		l.running.Go(func() { l.run(l.lanes[i]) })
+		if !c.ByHand {
+			l.running.Go(func() { l.run(l.lanes[i]) })
+		}
 	}
 	return l
 }
+
+// Queued returns the lanes that have something to handle. It is for lanes by hand.
+func (l *Lanes) Queued() []int {
+	var queued []int
+	for i, lane := range l.lanes {
+		if !lane.empty() {
+			queued = append(queued, i)
+		}
+	}
+	return queued
+}
+
+// Step handles the oldest batch of a lane on the caller's goroutine, and reports whether the
+// lane goes on. It is for lanes by hand: calls for one lane must not overlap.
+func (l *Lanes) Step(lane int) bool {
+	if l.isStopped() {
+		return false
+	}
+	b, ok := l.lanes[lane].pop()
+	return !ok || l.handle(b)
+}
+
+// Free returns how many records may be submitted before Submit blocks.
+func (l *Lanes) Free() int { return l.slots.left() }
 
 // Submit queues the records, which must be those of their partition in order: calls
 // for one partition must not overlap. It blocks while InFlight records are neither

@@ -57,3 +57,9 @@ func (s *slots) release(n int) {
 		s.freed = nil
 	}
 }
+
+func (s *slots) left() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free
+}
