@@ -30,6 +30,7 @@ var (
 type Database struct {
 	mu      sync.Mutex
 	down    bool
+	now     func() time.Time
 	commits uint64 // how many there were; the version of what the last one wrote
 	cells   map[cell]stored
 	steps   map[outbox.SagaID]map[string]outbox.StepRow
@@ -54,6 +55,7 @@ type stored struct {
 // NewDatabase returns an empty database.
 func NewDatabase() *Database {
 	return &Database{
+		now:     time.Now,
 		cells:   make(map[cell]stored),
 		steps:   make(map[outbox.SagaID]map[string]outbox.StepRow),
 		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
@@ -64,6 +66,17 @@ func NewDatabase() *Database {
 		claimed: make(map[string]*claim),
 		claims:  make(map[*claim]struct{}),
 	}
+}
+
+// SetClock sets the clock by which the database tells when rows are due, how old they
+// are and when entries were created; nil is time.Now. It must not call the database.
+func (db *Database) SetClock(now func() time.Time) {
+	if now == nil {
+		now = time.Now
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.now = now
 }
 
 // Stop takes the database away: what is open breaks, and every call fails with

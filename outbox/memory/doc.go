@@ -12,4 +12,8 @@
 // Faults. [Store.SetHook] is called before and after each [Effect] and can fail it, block it
 // or break the connection there. [Store.Disconnect] breaks what is open, [Store.Kill] ends
 // the process for good, [Database.Stop] takes the database away.
+//
+// Simulations. [Database.SetClock] takes the place of the database's clock, and
+// [Store.SetWait] that of blocking on a saga's lock, so that one goroutine at a time can
+// run everything in an order of its own.
 package memory

@@ -23,7 +23,7 @@ func (db *Database) setDue(row dueRow, in time.Duration) {
 		delete(db.due, row)
 		return
 	}
-	db.due[row] = time.Now().Add(in)
+	db.due[row] = db.now().Add(in)
 }
 
 // Due returns the rows whose time has come.
@@ -48,7 +48,7 @@ func (s *Store) dueNow(limit int) ([]outbox.Due, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := db.now()
 	var rows []dueRow
 	for row, at := range db.due {
 		if !at.After(now) {

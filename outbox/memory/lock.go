@@ -14,6 +14,18 @@ type sagaLock struct {
 	queue []*waiter
 }
 
+// SetWait sets what a transaction of this store does, with no lock held, while another
+// one holds its saga: wait is to return once ready reports true, which is when the lock came
+// to this transaction, or it or its context ended. A single-threaded scheduler runs others
+// in it. With nil, or when wait returns too early, the transaction blocks.
+func (s *Store) SetWait(wait func(ready func() bool)) {
+	if wait == nil {
+		s.wait.Store(nil)
+		return
+	}
+	s.wait.Store(&wait)
+}
+
 // waiter is a transaction in the queue of a lock. done is closed when it got the lock
 // or lost its connection.
 type waiter struct {
@@ -48,6 +60,9 @@ func (db *Database) lock(ctx context.Context, tx *Tx, saga outbox.SagaID) error 
 	tx.waiting = w
 	db.mu.Unlock()
 
+	if wait := tx.store.wait.Load(); wait != nil {
+		(*wait)(func() bool { return w.ready(ctx) })
+	}
 	select {
 	case <-w.done:
 	case <-ctx.Done():
@@ -63,6 +78,16 @@ func (db *Database) lock(ctx context.Context, tx *Tx, saga outbox.SagaID) error 
 		return nil
 	default:
 		return fmt.Errorf("lock saga %s/%s: %w", saga.Saga, saga.ID, context.Cause(ctx))
+	}
+}
+
+// ready reports whether there is nothing to wait for any more.
+func (w *waiter) ready(ctx context.Context) bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return ctx.Err() != nil
 	}
 }
 

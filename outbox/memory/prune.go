@@ -16,7 +16,7 @@ func (s *Store) Prune(ctx context.Context, olderThan time.Duration, limit int) (
 	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpPrune})); err != nil {
 		return 0, fmt.Errorf("prune: %w", err)
 	}
-	n, err := s.pruneNow(time.Now().Add(-olderThan), limit)
+	n, err := s.pruneNow(olderThan, limit)
 	if err == nil {
 		err = s.after(Effect{Op: OpPrune})
 	}
@@ -26,13 +26,14 @@ func (s *Store) Prune(ctx context.Context, olderThan time.Duration, limit int) (
 	return n, nil
 }
 
-func (s *Store) pruneNow(cutoff time.Time, limit int) (int, error) {
+func (s *Store) pruneNow(olderThan time.Duration, limit int) (int, error) {
 	db := s.db
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := s.usable(); err != nil {
 		return 0, err
 	}
+	cutoff := db.now().Add(-olderThan)
 	type ended struct {
 		saga outbox.SagaID
 		last time.Time

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/choreo-go/choreo/outbox"
 )
@@ -163,7 +162,7 @@ func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
 	defer s.db.mu.Unlock()
 	b := outbox.Backlog{Entries: min(len(s.db.entries), backlogMax)}
 	if b.Entries > 0 {
-		b.Oldest = time.Since(s.db.entries[0].CreatedAt)
+		b.Oldest = s.db.now().Sub(s.db.entries[0].CreatedAt)
 	}
 	return b, nil
 }

@@ -19,6 +19,7 @@ type Store struct {
 	db        *Database
 	killed    bool // guarded by db.mu
 	hook      atomic.Pointer[Hook]
+	wait      atomic.Pointer[func(ready func() bool)]
 	committed chan struct{}
 }
 
@@ -168,13 +169,14 @@ func (tx *Tx) unit(ctx context.Context, sagas []outbox.SagaID) (*unit, error) {
 
 // load reads the rows of a saga: what is committed, under what this transaction wrote.
 func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
+	now := tx.store.db.now()
 	rows := outbox.Rows{Steps: make(map[string]choreo.Row), Due: make(map[string]time.Duration)}
 	for _, steps := range []map[string]outbox.StepRow{tx.store.db.steps[saga], tx.steps[saga]} {
 		for step, row := range steps {
 			rows.Steps[step] = cloneRow(row.Row)
 			rows.Version = row.Version
 			if at, ok := tx.store.db.due[dueRow{saga, step}]; ok {
-				rows.Due[step] = max(time.Until(at), time.Microsecond)
+				rows.Due[step] = max(at.Sub(now), time.Microsecond)
 			}
 		}
 	}
@@ -182,7 +184,7 @@ func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
 		if row, ok := sagas[saga]; ok {
 			own := cloneSaga(row)
 			if at, ok := tx.store.db.due[dueRow{saga: saga}]; ok {
-				own.DueIn = max(time.Until(at), time.Microsecond)
+				own.DueIn = max(at.Sub(now), time.Microsecond)
 			}
 			rows.Saga, rows.Version = &own, own.Version
 		}
@@ -280,7 +282,7 @@ func (tx *Tx) writeSagas(rows []outbox.SagaRow) error {
 // writeEntries takes the numbers of entries at their insertion, as a sequence of a
 // database does, so that commit order is not Seq order here either.
 func (tx *Tx) writeEntries(entries []outbox.Entry) error {
-	now := time.Now()
+	now := tx.store.db.now()
 	for i := range entries {
 		e := cloneEntry(&entries[i])
 		tx.store.db.seq++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/choreo-go/choreo/outbox"
 )
@@ -158,7 +157,7 @@ func (tx *Tx) apply() error {
 			db.cells[at] = stored{value: *value, version: db.commits}
 		}
 	}
-	now := time.Now()
+	now := db.now()
 	for saga, rows := range tx.steps {
 		db.written[saga] = now
 		if db.steps[saga] == nil {
