@@ -124,11 +124,16 @@ func answer[Tx any](
 		TraceParent: row.Origin.TraceParent, TraceState: row.Origin.TraceState,
 	}
 	v := p.newView(r, id, rows)
-	v.apply(step, choreo.Answer(r.def, step, row, res), ev)
+	if d := choreo.Answer(r.def, step, row, res); d.Again { // past the pivot a no is not the end
+		v.later(step, d, ev, retryDelay(r.def.Step(step).Retry, d.Row.Attempt, res.Err, p.world.Float()))
+	} else {
+		v.apply(step, d, ev)
+	}
 	var changes outbox.Changes
 	v.collect(&changes)
 	if err := unit.Commit(ctx, changes); err != nil {
 		return fail(err)
 	}
+	v.ring()
 	return nil
 }

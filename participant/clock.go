@@ -193,8 +193,10 @@ func (v *view[Tx]) expire(ev *choreo.Event) {
 	if v.saga == nil {
 		return
 	}
-	if left := v.saga.DueIn; left > time.Microsecond {
-		return // another process has acted on it
+	// A deadline that has fired is gone: one that was acted on by another process, or in a
+	// commit whose outcome was unknown, must not fire again.
+	if left := v.saga.DueIn; left == 0 || left > time.Microsecond {
+		return
 	}
 	v.saga.DueIn = 0
 	v.apply(choreo.SagaRow, choreo.Overdue(v.role.def, v.saga.Row), ev)

@@ -112,9 +112,7 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 		}
 		return nil, err
 	}
-	for _, in := range v.due {
-		p.clock.ring(in)
-	}
+	v.ring()
 	p.logCommit(v, c, t.ev)
 	return next, nil
 }
@@ -148,7 +146,7 @@ func (p *Participant[Tx]) conclude(v *view[Tx], c *call, ev *choreo.Event, res c
 	d := choreo.Conclude(v.role.def, c.step, c.decision.Row, c.decision.Run, res)
 	switch {
 	case d.Again:
-		delay := retryDelay(v.role.def, c, d.Row.Attempt, res.Err, p.world.Float())
+		delay := retryDelay(policyOf(v.role.def, c), d.Row.Attempt, res.Err, p.world.Float())
 		p.cfg.Logger.Warn("step is tried again", zap.String("saga", v.id.Saga), zap.String("saga_id", v.id.ID),
 			zap.String("step", c.step), zap.String("run", string(c.decision.Run)), zap.Int("attempt", d.Row.Attempt),
 			zap.Duration("in", delay), zap.Error(res.Err))
@@ -177,17 +175,19 @@ const (
 )
 
 // retryDelay returns how long to wait before the next attempt; random is in [0, 1).
-func retryDelay(def *choreo.Definition, c *call, attempt int, err *choreo.Error, random float64) time.Duration {
-	step := def.Step(c.step)
-	policy := step.Retry
-	if c.decision.Run == choreo.RunCompensate {
-		policy = step.UndoRetry
-	}
+func retryDelay(policy choreo.RetryPolicy, attempt int, err *choreo.Error, random float64) time.Duration {
 	delay := policy.Delay(attempt, random)
 	if policy.Exhausted(attempt) || !err.Class.Retried() {
 		delay = min(max(delay, stuckDelay), stuckLimit)
 	}
 	return max(delay, err.After)
+}
+
+func policyOf(def *choreo.Definition, c *call) choreo.RetryPolicy {
+	if c.decision.Run == choreo.RunCompensate {
+		return def.Step(c.step).UndoRetry
+	}
+	return def.Step(c.step).Retry
 }
 
 // run calls the handler that a rule asks for, and classifies how it ended.

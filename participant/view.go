@@ -125,6 +125,13 @@ func (v *view[Tx]) dueIn(step string) time.Duration {
 	}
 }
 
+// ring tells the clock which rows are going to be due, once they are committed.
+func (v *view[Tx]) ring() {
+	for _, in := range v.due {
+		v.p.clock.ring(in)
+	}
+}
+
 // collect adds what the view changed to the changes of a unit.
 func (v *view[Tx]) collect(to *outbox.Changes) {
 	for _, step := range v.changed {

@@ -110,3 +110,14 @@ func (l *Log) read(at Position, limit int) ([]choreo.Record, error) {
 	from := min(at.Offset, int64(len(written)))
 	return written[from:min(from+int64(max(limit, 0)), int64(len(written)))], nil
 }
+
+// End returns the offset of the next record of a partition; 0 where there is none such.
+func (l *Log) End(topic string, partition int32) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.topics[topic]
+	if t == nil || int(partition) >= len(t.partitions) {
+		return 0
+	}
+	return int64(len(t.partitions[partition]))
+}

@@ -1,0 +1,363 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/choreo-go/choreo/choreo"
+)
+
+// auditor checks the guarantees from what the handlers did, from what was committed, and from
+// the raw records of the log. It has its own reading of all of these, and takes nothing from
+// package choreo but the type of a record.
+type auditor struct {
+	w       *world
+	sagas   map[string]*story
+	ids     map[string]string   // event id → its saga, of all that was committed
+	seen    map[string]bool     // event ids that are in the log
+	left    map[outlet][]string // committed and not yet in the log, in commit order
+	read_   map[string]int      // topic → records that were read
+	garbage int
+	pruned  int
+}
+
+// outlet is a service's events of one saga.
+type outlet struct{ service, saga string }
+
+// story is what is known of one saga.
+type story struct {
+	id     string
+	shape  *shape // nil until it is known
+	acts   []act  // by step: what was done
+	marks  []mark // by step: what the log says
+	turned string // the type of the first event that turned it back
+	kept   bool   // that undid nothing
+	asked  int    // deadlines that asked for an abort
+}
+
+// act is what committed of one step: effects, and events that were put into an outbox.
+type act struct {
+	executed, begun, undone int
+	byHand                  bool // an operator has said so
+	undoFailed              bool
+}
+
+// mark is what the log has of one step.
+type mark struct {
+	done, bypassed, failed, skipped, undone, undoFailed, stuck bool
+}
+
+func newAuditor(w *world) *auditor {
+	return &auditor{
+		w: w, sagas: make(map[string]*story), ids: make(map[string]string), seen: make(map[string]bool),
+		left: make(map[outlet][]string), read_: make(map[string]int),
+	}
+}
+
+// record is an event as it is on the wire.
+type record struct {
+	typ, id, saga, sagaID, step, source string
+	version                             int
+	bypassed, keep, by                  bool
+	code                                string
+}
+
+func parse(r *choreo.Record) record {
+	var e record
+	for _, h := range r.Headers {
+		v := string(h.Value)
+		switch h.Key {
+		case "ce_type":
+			e.typ = v
+		case "ce_id":
+			e.id = v
+		case "ce_saga":
+			e.saga = v
+		case "ce_sagaversion":
+			e.version, _ = strconv.Atoi(v) // 0 names no version
+		case "ce_subject":
+			e.sagaID = v
+		case "ce_step":
+			e.step = v
+		case "ce_source":
+			e.source = v
+		case "ce_bypassed":
+			e.bypassed = v == "true"
+		case "ce_undo":
+			e.keep = v == "none"
+		case "ce_by":
+			e.by = v != ""
+		case "ce_errorcode":
+			e.code = v
+		}
+	}
+	return e
+}
+
+const (
+	evStarted      = "choreo.saga.started"
+	evRequested    = "choreo.saga.abort-requested"
+	evAborted      = "choreo.saga.aborted"
+	evCompleted    = "choreo.step.completed"
+	evFailed       = "choreo.step.failed"
+	evSkipped      = "choreo.step.skipped"
+	evStuck        = "choreo.step.stuck"
+	evCompensated  = "choreo.step.compensated"
+	evUndoFailed   = "choreo.step.compensation-failed"
+	deadlineReason = "deadline"
+)
+
+func (a *auditor) story(id string) *story {
+	if a.sagas[id] == nil {
+		a.sagas[id] = &story{id: id}
+	}
+	return a.sagas[id]
+}
+
+// of makes sure that the story knows its shape.
+func (a *auditor) of(e *record) *story {
+	s := a.story(e.sagaID)
+	if s.shape != nil {
+		return s
+	}
+	for _, sh := range a.w.shapes {
+		if sh.name == e.saga && sh.version == e.version {
+			s.shape = sh
+			s.acts, s.marks = make([]act, len(sh.steps)), make([]mark, len(sh.steps))
+		}
+	}
+	return s
+}
+
+func (s *shape) index(step string) int {
+	return slices.IndexFunc(s.steps, func(st step_) bool { return st.name == step })
+}
+
+type step_ = step
+
+// commit is told what a transaction did and what it put into the outbox.
+func (a *auditor) commit(p *process, t *tx) {
+	var events []record
+	for i := range t.entries {
+		e := parse(&t.entries[i].Record)
+		events = append(events, e)
+		a.ids[e.id] = e.sagaID
+		at := outlet{p.svc.name, e.sagaID}
+		a.left[at] = append(a.left[at], e.id)
+		s := a.of(&e)
+		if s.shape == nil {
+			a.w.fail("G1 atomic", e.sagaID, "an event of no known saga was committed")
+			return
+		}
+		a.committedEvent(s, &e, t)
+	}
+	for i := range t.effects {
+		a.committedEffect(&t.effects[i], events)
+	}
+}
+
+// committedEvent checks an event against the effects of its transaction.
+func (a *auditor) committedEvent(s *story, e *record, t *tx) {
+	if e.typ == evRequested && e.code == deadlineReason {
+		if s.asked++; s.asked > 1 {
+			a.w.fail("G2 once", s.id, "its deadline fired twice")
+		}
+	}
+	i := s.shape.index(e.step)
+	if i < 0 {
+		return
+	}
+	st, does := &s.shape.steps[i], &s.acts[i]
+	has := func(kind effectKind) bool { return slices.Contains(t.effects, effect{s.id, st.name, kind}) }
+	switch {
+	case e.typ == evCompleted && !e.bypassed && !e.by && !has(executed):
+		a.w.fail("G1 atomic", s.id, st.name+" is told to have completed, and its effect did not commit with that")
+	case e.typ == evCompensated && !e.by && does.executed > 0 && st.undoable() && !has(undone):
+		a.w.fail("G1 atomic", s.id, st.name+" is told to be compensated, and its effect was not undone with that")
+	case e.by && (e.typ == evCompleted || e.typ == evCompensated):
+		does.byHand = true
+	case e.typ == evUndoFailed:
+		does.undoFailed = true
+	}
+}
+
+// committedEffect checks an effect against the events of its transaction, and against all
+// effects before.
+func (a *auditor) committedEffect(e *effect, events []record) {
+	s := a.story(e.saga)
+	if s.shape == nil {
+		a.w.fail("G1 atomic", e.saga, "an effect of a saga that was never started")
+		return
+	}
+	i := s.shape.index(e.step)
+	told := func(typ string) bool {
+		return slices.ContainsFunc(events, func(r record) bool { return r.typ == typ && r.step == e.step && r.sagaID == e.saga })
+	}
+	switch does := &s.acts[i]; e.kind {
+	case executed:
+		does.executed++
+		if !told(evCompleted) {
+			a.w.fail("G1 atomic", s.id, e.step+" has an effect, and no event that says so")
+		}
+		if does.executed > 1 {
+			a.w.fail("G2 once", s.id, e.step+" was executed twice")
+		}
+		a.executedInOrder(s, i)
+	case begun:
+		// Past the pivot a no is asked again.
+		if does.begun++; does.begun > 1 && !s.shape.steps[i].past {
+			a.w.fail("G2 once", s.id, e.step+" was begun twice")
+		}
+	case undone:
+		does.undone++
+		if !told(evCompensated) {
+			a.w.fail("G1 atomic", s.id, e.step+" was undone, and no event says so")
+		}
+		if does.undone > 1 {
+			a.w.fail("G2 once", s.id, e.step+" was undone twice")
+		}
+		if does.executed == 0 {
+			a.w.fail("G2 once", s.id, e.step+" was undone, and never executed")
+		}
+		a.undoneInOrder(s, i)
+	}
+}
+
+// executedInOrder: nothing is executed on top of what was undone, nor before its time.
+func (a *auditor) executedInOrder(s *story, i int) {
+	st := &s.shape.steps[i]
+	for _, d := range st.after {
+		if does := &s.acts[d]; does.executed == 0 && !does.byHand && !s.marks[d].bypassed {
+			a.w.fail("G4 reverse", s.id, fmt.Sprintf("%s was executed before %s", st.name, s.shape.steps[d].name))
+		}
+	}
+	for k := range s.shape.steps {
+		if s.acts[k].undone > 0 && slices.Contains(s.mustSettle(k), i) {
+			a.w.fail("G4 reverse", s.id, fmt.Sprintf("%s was executed after %s was undone", st.name, s.shape.steps[k].name))
+		}
+		if st.pivot && s.acts[k].undone > 0 {
+			a.w.fail("G5 pivot", s.id, fmt.Sprintf("the pivot %s was executed after %s was undone", st.name, s.shape.steps[k].name))
+		}
+	}
+}
+
+// undoneInOrder: what holds on to a step is undone before it, and past the pivot nothing is.
+func (a *auditor) undoneInOrder(s *story, i int) {
+	st := &s.shape.steps[i]
+	for _, k := range s.mustSettle(i) {
+		does := &s.acts[k]
+		excused := does.byHand || s.shape.strategy == bestEffort && does.undoFailed || !s.shape.steps[k].undoable()
+		if does.executed > 0 && does.undone == 0 && !excused {
+			a.w.fail("G4 reverse", s.id, fmt.Sprintf("%s was undone before %s", st.name, s.shape.steps[k].name))
+		}
+	}
+	for k := range s.shape.steps {
+		if s.shape.steps[k].pivot && s.acts[k].executed > 0 {
+			a.w.fail("G5 pivot", s.id, fmt.Sprintf("%s was undone after the pivot %s", st.name, s.shape.steps[k].name))
+		}
+	}
+}
+
+const (
+	parallel   = "parallel"
+	bestEffort = "best-effort"
+	custom     = "custom"
+)
+
+// mustSettle returns the steps that must be settled before step i is undone.
+func (s *story) mustSettle(i int) []int {
+	switch s.shape.strategy {
+	case parallel:
+		return nil
+	case custom:
+		return s.shape.steps[i].undoAfter
+	}
+	var list []int
+	for k := range s.shape.steps {
+		if slices.Contains(s.shape.steps[k].after, i) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// read reads on in a topic.
+func (a *auditor) read(topic string) {
+	if !slices.Contains(a.w.topicSet, topic) {
+		return
+	}
+	records := a.w.log.Records(topic)
+	for i := a.read_[topic]; i < len(records); i++ {
+		e := parse(&records[i])
+		switch {
+		case e.id == "": // garbage
+		case a.ids[e.id] == "":
+			a.w.fail("G1 atomic", e.sagaID, "the log has an event that nobody has committed: "+e.typ+" "+e.step)
+		case !a.seen[e.id]:
+			a.seen[e.id] = true
+			a.published(&e)
+		}
+	}
+	a.read_[topic] = len(records)
+}
+
+// published is told of the first appearance of an event in the log.
+func (a *auditor) published(e *record) {
+	at := outlet{e.source, e.sagaID}
+	if left := a.left[at]; len(left) == 0 || left[0] != e.id {
+		a.w.fail("G9 order", e.sagaID, fmt.Sprintf("%s %s of %s came before what was committed earlier", e.typ, e.step, e.source))
+		return
+	}
+	a.left[at] = a.left[at][1:]
+	s := a.of(e)
+	if (e.typ == evFailed || e.typ == evAborted) && s.turned == "" {
+		s.turned, s.kept = e.typ, e.keep
+	}
+	i := s.shape.index(e.step)
+	if i < 0 {
+		return
+	}
+	m := &s.marks[i]
+	switch e.typ {
+	case evCompleted:
+		m.done, m.bypassed, m.stuck = true, e.bypassed, false
+	case evFailed:
+		m.failed = true
+	case evSkipped:
+		m.skipped = true
+	case evStuck:
+		m.stuck = true
+	case evCompensated:
+		m.undone, m.undoFailed = true, false
+	case evUndoFailed:
+		m.undoFailed = true
+	}
+}
+
+// over reports whether a step needs no answer any more.
+func (a *auditor) over(id string, i int) bool {
+	s := a.sagas[id]
+	return s != nil && s.shape != nil && (s.marks[i].done || s.marks[i].failed || s.marks[i].skipped)
+}
+
+// stepOf names a step of a saga.
+type stepOf struct {
+	saga *story
+	step int
+}
+
+// stuck returns the steps that wait for somebody.
+func (a *auditor) stuck() []stepOf {
+	var list []stepOf
+	for _, id := range slices.Sorted(maps.Keys(a.sagas)) {
+		s := a.sagas[id]
+		for i := range s.marks {
+			if s.marks[i].undoFailed || s.marks[i].stuck {
+				list = append(list, stepOf{s, i})
+			}
+		}
+	}
+	return list
+}
