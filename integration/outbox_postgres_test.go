@@ -429,6 +429,30 @@ func TestPostgresSmallestPool(t *testing.T) {
 	}
 }
 
+// parkAndAsk parks records and takes them away again, counts open sagas and looks for due rows.
+func parkAndAsk[Tx any](t *testing.T, store outbox.Store[Tx], id outbox.SagaID) {
+	t.Helper()
+	ctx := t.Context()
+	u, err := store.Begin(ctx, id)
+	require.NoError(t, err)
+	n, err := u.CountOpen(ctx, id.Saga, 100)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	var changes outbox.Changes
+	for offset := range int64(3) {
+		changes.Park = append(changes.Park, outbox.Parked{SagaID: id, Record: choreo.Record{Topic: "events", Offset: offset}})
+	}
+	require.NoError(t, u.Commit(ctx, changes))
+	u, err = store.Begin(ctx, id)
+	require.NoError(t, err)
+	list, err := u.Parked(ctx, id, 2)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.NoError(t, u.Commit(ctx, outbox.Changes{Unpark: []int64{list[0].Seq, list[1].Seq}}))
+	_, err = store.Due(ctx, outbox.DueQuery{Limit: 10, Except: []outbox.DueKind{{Saga: "order", Step: "charge", State: choreo.RowRetrying}}})
+	require.NoError(t, err)
+}
+
 // TestPostgresPlans: no statement of the hot paths reads a table from end to end, also as
 // a prepared one that was planned while the tables were empty.
 func TestPostgresPlans(t *testing.T) {
@@ -465,6 +489,9 @@ func TestPostgresPlans(t *testing.T) {
 				require.NoError(t, c.Done(ctx, []int64{c.Entries()[0].Seq}))
 				require.NoError(t, c.Release(ctx))
 			}
+			parkAndAsk(t, native, orderID(n))
+			parkAndAsk(t, overSQL, orderID(n+1))
+			n += 2
 		}
 	}
 	// scans returns how often tables were read from end to end by the connections of pool.
@@ -478,7 +505,7 @@ func TestPostgresPlans(t *testing.T) {
 			schema, tables).Scan(&sum))
 		return sum
 	}
-	all := []string{"choreo_step", "choreo_saga", "choreo_outbox"}
+	all := []string{"choreo_step", "choreo_saga", "choreo_parked", "choreo_outbox"}
 	before := scans(all...)
 	work()
 	require.Equal(t, before, scans(all...))
@@ -488,6 +515,20 @@ func TestPostgresPlans(t *testing.T) {
 	before = scans("choreo_outbox")
 	work()
 	require.Equal(t, before, scans("choreo_outbox"), "also when the statistics know that it is tiny")
+
+	// Many sagas have ended, and many rows are due of which half are left out.
+	_, err = pool.Exec(ctx, strings.ReplaceAll(`
+		INSERT INTO SCHEMA.choreo_saga (saga_id, saga, version, state, attempt, home, announced, kept, bypassed, stuck, output_type)
+		SELECT 'ended-' || n, 'order', 1, 'closed', 0, 0, false, false, false, false, '' FROM generate_series(1, 5000) AS n;
+		INSERT INTO SCHEMA.choreo_step (saga_id, saga, step, version, state, attempt, home, announced, kept, bypassed, stuck, output_type, due_at)
+		SELECT 'due-' || n, 'order', CASE n % 2 WHEN 0 THEN 'charge' ELSE 'ship' END, 1, 'retrying', 0, 0, false, false, false, false, '', now() - interval '1 hour'
+		FROM generate_series(1, 5000) AS n;
+		ANALYZE SCHEMA.choreo_saga;
+		ANALYZE SCHEMA.choreo_step`, "SCHEMA", pgx.Identifier{schema}.Sanitize()))
+	require.NoError(t, err)
+	before = scans(all...)
+	work()
+	require.Equal(t, before, scans(all...))
 }
 
 // waits is how long something is given that must not happen in the meantime.

@@ -30,13 +30,14 @@ type Store[Tx any] interface {
 	// run again. Such a fault is never a step's failure.
 	Transient(err error) bool
 
-	// Due returns up to limit rows whose time has come on the database's clock, the
-	// longest due first. It locks nothing: whoever acts on one looks at the row again.
-	Due(ctx context.Context, limit int) ([]Due, error)
+	// Due returns rows whose time has come on the database's clock, the longest due
+	// first. It locks nothing: whoever acts on one looks at the row again.
+	Due(ctx context.Context, query DueQuery) ([]Due, error)
 
 	// Prune deletes up to limit rows of sagas that have ended for this service, and returns
 	// how many. A saga's rows go together, and only when every one of them is at rest
-	// ([AtRest]) and was last written longer than olderThan ago on the database's clock. A
+	// ([AtRest]) and was last written longer than olderThan ago on the database's clock.
+	// Records that are parked of such a saga go with its rows, and do not count. A
 	// saga that a unit works on is left for the next call. A saga that has more rows than
 	// limit goes alone. Any number of processes may prune at once.
 	Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error)
@@ -61,6 +62,15 @@ type Unit[Tx any] interface {
 	Tx() Tx
 	// Rows returns the service's rows of a saga named at Begin, as they were then.
 	Rows(saga SagaID) Rows
+	// Parked returns up to limit of the records that are parked of a saga named at Begin, the
+	// oldest first, as the transaction sees them. It returns fewer only where there are no
+	// more. A record may be as large as the log takes them.
+	Parked(ctx context.Context, saga SagaID, limit int) ([]Parked, error)
+	// CountOpen returns how many saga rows of a definition are open ([choreo.RowOpen]),
+	// counted up to limit: those committed by now, also since Begin, and what the
+	// transaction wrote. A joined transaction that is stricter than read committed
+	// counts those that it sees.
+	CountOpen(ctx context.Context, saga string, limit int) (int, error)
 	// Commit writes the changes and commits. After an error nothing was committed,
 	// unless the error wraps ErrUnknownOutcome.
 	Commit(ctx context.Context, changes Changes) error
@@ -83,10 +93,18 @@ type Changes struct {
 	Steps   []StepRow
 	Sagas   []SagaRow
 	Entries []Entry // get their order from their place here
+	// Unpark takes parked records away, by Seq, before Park adds others. What is not
+	// there, or belongs to a saga that was not named at Begin, is ignored.
+	Unpark []int64
+	// Park adds records behind those that are parked of the same saga, in this order. One that
+	// stands there already, told by saga, topic, partition and offset, is left out.
+	Park []Parked
 }
 
 // Empty reports whether there is nothing to write.
-func (c *Changes) Empty() bool { return len(c.Steps)+len(c.Sagas)+len(c.Entries) == 0 }
+func (c *Changes) Empty() bool {
+	return len(c.Steps)+len(c.Sagas)+len(c.Entries)+len(c.Unpark)+len(c.Park) == 0
+}
 
 // StepRow is a row of choreo_step, keyed by (saga, saga_id, step).
 type StepRow struct {
@@ -109,6 +127,15 @@ type SagaRow struct {
 	DueIn time.Duration
 }
 
+// Parked is a row of choreo_parked: a record that is to be handled once its saga can go on
+// here.
+type Parked struct {
+	Seq    int64 // the order of a saga's records is that of their commits; set by the store
+	SagaID SagaID
+	// Record is the record as it was read, its time to the millisecond, as Kafka has it.
+	Record choreo.Record
+}
+
 // AtRest reports whether a row in this state needs nothing more from its own service, so
 // that it may be pruned in time: a step that is over, or a closed saga. One that waits
 // for an event, a moment or an operator is not.
@@ -123,12 +150,28 @@ var restStates = []choreo.RowState{
 // RestStates returns the states of [AtRest].
 func RestStates() []choreo.RowState { return slices.Clone(restStates) }
 
+// DueQuery says which due rows are asked for.
+type DueQuery struct {
+	Limit int // of rows
+	// Except leaves out the rows of these kinds, so that what nobody can act on now does not
+	// keep others from their turn.
+	Except []DueKind
+}
+
+// DueKind is what due rows can have in common. The rows of a kind are equal to it in all three.
+type DueKind struct {
+	Saga  string // name of the definition
+	Step  string // empty: the saga row
+	State choreo.RowState
+}
+
 // Due names a row whose time has come: a step to try again or to give up waiting for,
 // or, with an empty Step, a saga past its deadline.
 type Due struct {
 	SagaID  SagaID
 	Version int // of the definition
 	Step    string
+	State   choreo.RowState
 	// Attempt is that of the row. A row with another one has been acted on since.
 	Attempt int
 }

@@ -126,7 +126,7 @@ func (p *Participant[Tx]) runClock(ctx context.Context) {
 func (p *Participant[Tx]) look(ctx context.Context) ([]outbox.Due, time.Duration, error) {
 	p.clock.silence()
 	// Those that are acted on may be among the rows: ask for enough to see others.
-	due, err := p.store.Due(ctx, 2*p.cfg.Lanes)
+	due, err := p.store.Due(ctx, outbox.DueQuery{Limit: 2 * p.cfg.Lanes})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -37,11 +37,21 @@ func cloneSaga(r outbox.SagaRow) outbox.SagaRow {
 
 func cloneEntry(e *outbox.Entry) outbox.Entry {
 	c := *e
-	c.Record.Key = bytes.Clone(c.Record.Key)
-	c.Record.Value = bytes.Clone(c.Record.Value)
-	c.Record.Headers = slices.Clone(c.Record.Headers)
-	for i := range c.Record.Headers {
-		c.Record.Headers[i].Value = bytes.Clone(c.Record.Headers[i].Value)
-	}
+	c.Record = cloneRecord(c.Record)
 	return c
+}
+
+func cloneParked(p outbox.Parked) outbox.Parked {
+	p.Record = cloneRecord(p.Record)
+	return p
+}
+
+func cloneRecord(r choreo.Record) choreo.Record {
+	r.Key = bytes.Clone(r.Key)
+	r.Value = bytes.Clone(r.Value)
+	r.Headers = slices.Clone(r.Headers)
+	for i := range r.Headers {
+		r.Headers[i].Value = bytes.Clone(r.Headers[i].Value)
+	}
+	return r
 }

@@ -28,21 +28,23 @@ var (
 
 // Database holds the data of one service. It is safe for concurrent use.
 type Database struct {
-	mu      sync.Mutex
-	down    bool
-	now     func() time.Time
-	commits uint64 // how many there were; the version of what the last one wrote
-	cells   map[cell]stored
-	steps   map[outbox.SagaID]map[string]outbox.StepRow
-	sagas   map[outbox.SagaID]outbox.SagaRow
-	entries []*outbox.Entry // by Seq
-	seq     int64           // the last one taken; takers may commit in another order
-	due     map[dueRow]time.Time
-	written map[outbox.SagaID]time.Time // when a row of the saga last was
-	locks   map[outbox.SagaID]*sagaLock
-	open    map[*Tx]struct{}
-	claimed map[string]*claim // by Entry.Key
-	claims  map[*claim]struct{}
+	mu        sync.Mutex
+	down      bool
+	now       func() time.Time
+	commits   uint64 // how many there were; the version of what the last one wrote
+	cells     map[cell]stored
+	steps     map[outbox.SagaID]map[string]outbox.StepRow
+	sagas     map[outbox.SagaID]outbox.SagaRow
+	parked    map[outbox.SagaID][]outbox.Parked // by Seq; a list is never changed, but replaced
+	entries   []*outbox.Entry                   // by Seq
+	seq       int64                             // the last one taken; takers may commit in another order
+	parkedSeq int64
+	due       map[dueRow]time.Time
+	written   map[outbox.SagaID]time.Time // when a row of the saga last was
+	locks     map[outbox.SagaID]*sagaLock
+	open      map[*Tx]struct{}
+	claimed   map[string]*claim // by Entry.Key
+	claims    map[*claim]struct{}
 }
 
 type cell struct{ table, key string }
@@ -59,6 +61,7 @@ func NewDatabase() *Database {
 		cells:   make(map[cell]stored),
 		steps:   make(map[outbox.SagaID]map[string]outbox.StepRow),
 		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
+		parked:  make(map[outbox.SagaID][]outbox.Parked),
 		due:     make(map[dueRow]time.Time),
 		written: make(map[outbox.SagaID]time.Time),
 		locks:   make(map[outbox.SagaID]*sagaLock),
@@ -113,6 +116,7 @@ func (db *Database) breakOff(of func(*Store) bool) {
 type Snapshot struct {
 	Steps   []outbox.StepRow // by saga, then step
 	Sagas   []outbox.SagaRow // by saga
+	Parked  []outbox.Parked  // by saga, then Seq
 	Entries []outbox.Entry   // by Seq
 	Tables  map[string]map[string]string
 }
@@ -129,6 +133,11 @@ func (db *Database) Snapshot() Snapshot {
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(db.sagas), compare) {
 		s.Sagas = append(s.Sagas, cloneSaga(db.sagas[id]))
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(db.parked), compare) {
+		for _, p := range db.parked[id] {
+			s.Parked = append(s.Parked, cloneParked(p))
+		}
 	}
 	for _, e := range db.entries {
 		s.Entries = append(s.Entries, cloneEntry(e))

@@ -27,11 +27,11 @@ func (db *Database) setDue(row dueRow, in time.Duration) {
 }
 
 // Due returns the rows whose time has come.
-func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, error) {
 	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpDue})); err != nil {
 		return nil, fmt.Errorf("due: %w", err)
 	}
-	list, err := s.dueNow(limit)
+	list, err := s.dueNow(query)
 	if err == nil {
 		err = s.after(Effect{Op: OpDue})
 	}
@@ -41,7 +41,7 @@ func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
 	return list, nil
 }
 
-func (s *Store) dueNow(limit int) ([]outbox.Due, error) {
+func (s *Store) dueNow(query outbox.DueQuery) ([]outbox.Due, error) {
 	db := s.db
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *Store) dueNow(limit int) ([]outbox.Due, error) {
 	now := db.now()
 	var rows []dueRow
 	for row, at := range db.due {
-		if !at.After(now) {
+		if !at.After(now) && !slices.Contains(query.Except, db.kind(row)) {
 			rows = append(rows, row)
 		}
 	}
@@ -59,8 +59,8 @@ func (s *Store) dueNow(limit int) ([]outbox.Due, error) {
 		return cmp.Or(db.due[a].Compare(db.due[b]), compare(a.saga, b.saga), cmp.Compare(a.step, b.step))
 	})
 	var list []outbox.Due
-	for _, row := range rows[:min(len(rows), limit)] {
-		d := outbox.Due{SagaID: row.saga, Step: row.step}
+	for _, row := range rows[:min(len(rows), query.Limit)] {
+		d := outbox.Due{SagaID: row.saga, Step: row.step, State: db.kind(row).State}
 		if d.Step == "" {
 			d.Version, d.Attempt = db.sagas[row.saga].Version, db.sagas[row.saga].Attempt
 		} else {
@@ -70,4 +70,15 @@ func (s *Store) dueNow(limit int) ([]outbox.Due, error) {
 		list = append(list, d)
 	}
 	return list, nil
+}
+
+// kind tells what Except knows of a row. The database is locked.
+func (db *Database) kind(row dueRow) outbox.DueKind {
+	k := outbox.DueKind{Saga: row.saga.Saga, Step: row.step}
+	if row.step == "" {
+		k.State = db.sagas[row.saga].State
+	} else {
+		k.State = db.steps[row.saga][row.step].State
+	}
+	return k
 }

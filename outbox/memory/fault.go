@@ -12,11 +12,14 @@ const (
 	OpBegin        Op = "begin"
 	OpLock         Op = "lock" // once a saga
 	OpLoad         Op = "load"
+	OpParked       Op = "parked"
+	OpCountOpen    Op = "count open"
 	OpGet          Op = "get"
 	OpPut          Op = "put"
 	OpDelete       Op = "delete"
 	OpWriteSteps   Op = "write steps"
 	OpWriteSagas   Op = "write sagas"
+	OpWriteParked  Op = "write parked" // of Park and Unpark
 	OpWriteEntries Op = "write entries"
 	OpCommit       Op = "commit"
 	OpRollback     Op = "rollback"

@@ -27,6 +27,12 @@ func work(t *testing.T, store *memory.Store) error {
 	}
 	_, _, err = u.Tx().Get(table, "k")
 	if err == nil {
+		_, err = u.Parked(t.Context(), id("a"), 1)
+	}
+	if err == nil {
+		_, err = u.CountOpen(t.Context(), "order", 1)
+	}
+	if err == nil {
 		err = errors.Join(u.Tx().Put(table, "k", "v"))
 	}
 	if err == nil {
@@ -60,7 +66,8 @@ func TestHookIsCalledAroundEveryEffect(t *testing.T) {
 	})
 	require.NoError(t, work(t, store))
 	require.Equal(t, []string{
-		"begin", "lock", "load", "get", "put", "delete", "write steps", "write sagas", "write entries", "commit", "claim", "done",
+		"begin", "lock", "load", "get", "parked", "count open", "put", "delete",
+		"write steps", "write sagas", "write parked", "write entries", "commit", "claim", "done",
 	}, got)
 }
 
@@ -68,8 +75,8 @@ var errBoom = errors.New("boom")
 
 func TestFaultAtEveryEffectLeavesAllOrNothing(t *testing.T) {
 	unit := []memory.Op{
-		memory.OpBegin, memory.OpLock, memory.OpLoad, memory.OpGet, memory.OpPut, memory.OpDelete,
-		memory.OpWriteSteps, memory.OpWriteSagas, memory.OpWriteEntries, memory.OpCommit,
+		memory.OpBegin, memory.OpLock, memory.OpLoad, memory.OpGet, memory.OpParked, memory.OpCountOpen, memory.OpPut, memory.OpDelete,
+		memory.OpWriteSteps, memory.OpWriteSagas, memory.OpWriteParked, memory.OpWriteEntries, memory.OpCommit,
 	}
 	for _, op := range unit {
 		for _, after := range []bool{false, true} {
@@ -81,7 +88,7 @@ func TestFaultAtEveryEffectLeavesAllOrNothing(t *testing.T) {
 			committed := op == memory.OpCommit && after
 			require.Equal(t, committed, errors.Is(err, outbox.ErrUnknownOutcome))
 			s := db.Snapshot()
-			for _, there := range []bool{len(s.Steps) > 0, len(s.Sagas) > 0, len(s.Entries) > 0, s.Tables[table] != nil} {
+			for _, there := range []bool{len(s.Steps) > 0, len(s.Sagas) > 0, len(s.Parked) > 0, len(s.Entries) > 0, s.Tables[table] != nil} {
 				require.Equal(t, committed, there, "%s, after=%v", op, after)
 			}
 			store.SetHook(nil)

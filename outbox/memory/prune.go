@@ -60,6 +60,7 @@ func (s *Store) pruneNow(olderThan time.Duration, limit int) (int, error) {
 		delete(db.due, dueRow{saga: e.saga})
 		delete(db.steps, e.saga)
 		delete(db.sagas, e.saga)
+		delete(db.parked, e.saga)
 		delete(db.written, e.saga)
 	}
 	return total, nil

@@ -70,7 +70,7 @@ func load(t *testing.T, store *memory.Store) outbox.Rows {
 
 func due(t *testing.T, store *memory.Store) []outbox.Due {
 	t.Helper()
-	list, err := store.Due(t.Context(), 10)
+	list, err := store.Due(t.Context(), outbox.DueQuery{Limit: 10})
 	require.NoError(t, err)
 	return list
 }

@@ -81,6 +81,7 @@ func (s *Store) BeginTx(ctx context.Context) (*Tx, error) {
 		writes: make(map[cell]*string),
 		steps:  make(map[outbox.SagaID]map[string]outbox.StepRow),
 		sagas:  make(map[outbox.SagaID]outbox.SagaRow),
+		parked: make(map[outbox.SagaID][]outbox.Parked),
 	}
 	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpBegin})); err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
@@ -238,6 +239,11 @@ func (u *unit) write(ctx context.Context, changes outbox.Changes) error {
 	}
 	if len(changes.Sagas) > 0 {
 		if err := tx.do(OpWriteSagas, func() error { return tx.writeSagas(changes.Sagas) }); err != nil {
+			return err
+		}
+	}
+	if len(changes.Unpark)+len(changes.Park) > 0 {
+		if err := tx.do(OpWriteParked, func() error { return u.writeParked(changes.Unpark, changes.Park) }); err != nil {
 			return err
 		}
 	}

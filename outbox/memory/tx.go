@@ -21,6 +21,7 @@ type Tx struct {
 	writes  map[cell]*string
 	steps   map[outbox.SagaID]map[string]outbox.StepRow
 	sagas   map[outbox.SagaID]outbox.SagaRow
+	parked  map[outbox.SagaID][]outbox.Parked // all of a saga's, where this changes them
 	entries []*outbox.Entry
 }
 
@@ -172,6 +173,13 @@ func (tx *Tx) apply() error {
 		db.sagas[saga] = row
 		db.written[saga] = now
 		db.setDue(dueRow{saga: saga}, row.DueIn)
+	}
+	for saga, list := range tx.parked {
+		if len(list) == 0 {
+			delete(db.parked, saga)
+		} else {
+			db.parked[saga] = list
+		}
 	}
 	db.insert(tx.entries)
 	if len(tx.entries) > 0 {

@@ -36,12 +36,13 @@ func get(t *testing.T, tx *memory.Tx, key string) string {
 
 func id(name string) outbox.SagaID { return outbox.SagaID{Saga: "order", ID: name} }
 
-// changes are a step row, a saga row and an entry.
+// changes are a step row, a saga row, a parked record and an entry.
 func changes(saga outbox.SagaID) outbox.Changes {
 	row := choreo.Row{State: choreo.RowCompleted, Noted: []string{"first"}}
 	return outbox.Changes{
 		Steps: []outbox.StepRow{{SagaID: saga, Step: "charge", Version: 1, Row: row}},
 		Sagas: []outbox.SagaRow{{SagaID: saga, Version: 1, Row: row}},
+		Park:  []outbox.Parked{{SagaID: saga, Record: choreo.Record{Topic: "events", Value: []byte("value")}}},
 		Entries: []outbox.Entry{{
 			ID: uuid.NewString(), Type: string(choreo.StepCompleted),
 			Record: choreo.Record{Topic: "events", Key: []byte(saga.ID), Value: []byte("value")},
@@ -201,7 +202,7 @@ func TestJoinDeadlockIsFound(t *testing.T) {
 
 func TestUnitRefusesRowsOfOtherSagas(t *testing.T) {
 	store := memory.New(memory.NewDatabase())
-	for _, c := range []outbox.Changes{{Steps: changes(id("b")).Steps}, {Sagas: changes(id("b")).Sagas}} {
+	for _, c := range []outbox.Changes{{Steps: changes(id("b")).Steps}, {Sagas: changes(id("b")).Sagas}, {Park: changes(id("b")).Park}} {
 		u, err := store.Begin(t.Context(), id("a"))
 		require.NoError(t, err)
 		require.ErrorContains(t, u.Commit(t.Context(), c), "order/b")
@@ -232,10 +233,13 @@ func TestSnapshotIsACopy(t *testing.T) {
 	require.NoError(t, u.Tx().Put(table, "k", "v"))
 	require.NoError(t, u.Commit(t.Context(), c))
 	for _, spoil := range []func(){
-		func() { c.Steps[0].Noted[0], c.Entries[0].Record.Value[0] = "spoilt", 'X' },
+		func() {
+			c.Steps[0].Noted[0], c.Entries[0].Record.Value[0], c.Park[0].Record.Value[0] = "spoilt", 'X', 'X'
+		},
 		func() {
 			s := db.Snapshot()
 			s.Steps[0].Noted[0], s.Sagas[0].Noted[0], s.Entries[0].Record.Key[0] = "spoilt", "spoilt", 'X'
+			s.Parked[0].Record.Value[0] = 'X'
 			s.Tables[table]["k"] = "spoilt"
 		},
 		func() {
@@ -243,6 +247,9 @@ func TestSnapshotIsACopy(t *testing.T) {
 			require.NoError(t, err)
 			u.Rows(id("a")).Steps["charge"].Noted[0] = "spoilt"
 			require.Equal(t, "first", u.Rows(id("a")).Saga.Noted[0])
+			parked, err := u.Parked(t.Context(), id("a"), 1)
+			require.NoError(t, err)
+			parked[0].Record.Value[0] = 'X'
 			require.NoError(t, u.Rollback(t.Context()))
 		},
 	} {
@@ -252,6 +259,7 @@ func TestSnapshotIsACopy(t *testing.T) {
 		require.Equal(t, []string{"first"}, s.Sagas[0].Noted)
 		require.Equal(t, "a", string(s.Entries[0].Record.Key))
 		require.Equal(t, "value", string(s.Entries[0].Record.Value))
+		require.Equal(t, "value", string(s.Parked[0].Record.Value))
 		require.Equal(t, map[string]string{"k": "v"}, s.Tables[table])
 	}
 }

@@ -15,6 +15,7 @@ func whole(id outbox.SagaID) outbox.Changes {
 	return outbox.Changes{
 		Steps:   []outbox.StepRow{stepRow(id, 1), {SagaID: id, Step: "second", Version: 1, Row: choreo.Row{State: choreo.RowCompleted}}},
 		Sagas:   []outbox.SagaRow{{SagaID: id, Version: 1, Row: choreo.Row{State: choreo.RowOpen}}},
+		Park:    []outbox.Parked{parked(id, 1)},
 		Entries: entries(id, 2),
 	}
 }
@@ -22,7 +23,10 @@ func whole(id outbox.SagaID) outbox.Changes {
 // parts looks, as another process, at which parts of whole are there.
 func (x *exercise[Tx]) parts(other outbox.Store[Tx], id outbox.SagaID) []bool {
 	x.Helper()
-	rows := x.rows(other, id) // waits for a transaction whose connection was cut
+	u := x.begin(other, id) // waits for a transaction whose connection was cut
+	rows := u.Rows(id)
+	waits := x.offsets(u, id)
+	require.NoError(x, u.Rollback(x.ctx))
 	_, first := rows.Steps[countStep]
 	_, second := rows.Steps["second"]
 	written, err := x.Get(x.ctx, id.ID)
@@ -33,12 +37,12 @@ func (x *exercise[Tx]) parts(other outbox.Store[Tx], id outbox.SagaID) []bool {
 			sent++
 		}
 	}
-	return []bool{first, second, rows.Saga != nil, written != "", sent >= 1, sent == 2}
+	return []bool{first, second, rows.Saga != nil, len(waits) == 1, written != "", sent >= 1, sent == 2}
 }
 
 var (
-	all     = []bool{true, true, true, true, true, true}
-	nothing = []bool{false, false, false, false, false, false}
+	all     = []bool{true, true, true, true, true, true, true}
+	nothing = []bool{false, false, false, false, false, false, false}
 )
 
 // cutEverywhere does the work once for every exchange that it has with the database, and

@@ -30,12 +30,12 @@ func (x *exercise[Tx]) due() {
 	x.commit(x.Store, outbox.Changes{Steps: []outbox.StepRow{step(3, "gone", 1, 40*time.Millisecond)}}, saga(3))
 
 	want := []outbox.Due{
-		{SagaID: saga(1), Version: 2, Step: "now", Attempt: 4},
-		{SagaID: saga(2), Version: 3},
-		{SagaID: saga(3), Version: 2, Step: "gone", Attempt: 1},
+		{SagaID: saga(1), Version: 2, Step: "now", State: choreo.RowRetrying, Attempt: 4},
+		{SagaID: saga(2), Version: 3, State: choreo.RowOpen},
+		{SagaID: saga(3), Version: 2, Step: "gone", State: choreo.RowRetrying, Attempt: 1},
 	}
 	x.dueBecomes(other, want)
-	some, err := other.Due(x.ctx, 2)
+	some, err := other.Due(x.ctx, outbox.DueQuery{Limit: 2})
 	require.NoError(x, err)
 	require.Equal(x, want[:2], some, "the longest due first")
 
@@ -54,13 +54,67 @@ func (x *exercise[Tx]) due() {
 	require.Zero(x, x.rows(other, saga(2)).Saga.DueIn)
 }
 
+// dueExcept leaves out kinds of rows, of which there are more than the limit and which have
+// been due for longer than the others.
+func (x *exercise[Tx]) dueExcept() {
+	refund := outbox.SagaID{Saga: "refund", ID: saga(0).ID}
+	var in time.Duration
+	next := func() time.Duration { // no two are due at the same time, also on a coarse clock
+		in += time.Millisecond
+		return in
+	}
+	step := func(id outbox.SagaID, name string, state choreo.RowState) outbox.Changes {
+		return outbox.Changes{Steps: []outbox.StepRow{{
+			SagaID: id, Step: name, Version: 1, DueIn: next(), Row: choreo.Row{State: state, Attempt: 1},
+		}}}
+	}
+	var left []outbox.Due
+	for n := range 20 {
+		x.commit(x.Store, step(saga(n), "charge", choreo.RowRetrying), saga(n))
+		left = append(left, outbox.Due{SagaID: saga(n), Version: 1, Step: "charge", State: choreo.RowRetrying, Attempt: 1})
+	}
+	x.dueBecomes(x.Store, left[:10])
+	x.commit(x.Store, outbox.Changes{Sagas: []outbox.SagaRow{{
+		SagaID: saga(20), Version: 1, DueIn: next(), Row: choreo.Row{State: choreo.RowOpen},
+	}}}, saga(20))
+
+	// Each differs in one of the three from what is left out.
+	x.commit(x.Store, step(saga(21), "charge", choreo.RowPending), saga(21))
+	x.commit(x.Store, step(saga(22), "ship", choreo.RowRetrying), saga(22))
+	x.commit(x.Store, step(refund, "charge", choreo.RowRetrying), refund)
+	others := []outbox.Due{
+		{SagaID: saga(20), Version: 1, State: choreo.RowOpen},
+		{SagaID: saga(21), Version: 1, Step: "charge", State: choreo.RowPending, Attempt: 1},
+		{SagaID: saga(22), Version: 1, Step: "ship", State: choreo.RowRetrying, Attempt: 1},
+		{SagaID: refund, Version: 1, Step: "charge", State: choreo.RowRetrying, Attempt: 1},
+	}
+	other := x.Another(x.T)
+	x.dueBecomes(other, others, kinds(left[0])...)
+	some, err := other.Due(x.ctx, outbox.DueQuery{Limit: 2, Except: kinds(left[0])})
+	require.NoError(x, err)
+	require.Equal(x, others[:2], some, "the longest due first")
+	x.dueBecomes(other, others[2:], kinds(left[0], others[0], others[1])...)
+	x.dueBecomes(other, nil, kinds(append(others, left[0])...)...)
+	hostile := outbox.DueKind{Saga: `x"'],`, Step: "charge", State: choreo.RowRetrying}
+	x.dueBecomes(other, others, append(kinds(left[0]), hostile)...)
+}
+
+// kinds returns the kinds of rows.
+func kinds(rows ...outbox.Due) []outbox.DueKind {
+	var list []outbox.DueKind
+	for _, row := range rows {
+		list = append(list, outbox.DueKind{Saga: row.SagaID.Saga, Step: row.Step, State: row.State})
+	}
+	return list
+}
+
 // dueBecomes asks until the rows are due: a database's clock may be a coarse one.
-func (x *exercise[Tx]) dueBecomes(store outbox.Store[Tx], want []outbox.Due) {
+func (x *exercise[Tx]) dueBecomes(store outbox.Store[Tx], want []outbox.Due, except ...outbox.DueKind) {
 	x.Helper()
 	var got []outbox.Due
 	require.Eventually(x, func() bool {
 		var err error
-		got, err = store.Due(x.ctx, 10)
+		got, err = store.Due(x.ctx, outbox.DueQuery{Limit: 10, Except: except})
 		return err == nil && len(got) == len(want)
 	}, 10*time.Second, time.Millisecond)
 	require.Equal(x, want, got)

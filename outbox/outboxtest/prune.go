@@ -106,6 +106,24 @@ func (x *exercise[Tx]) pruneRest() {
 	require.Zero(x, n)
 }
 
+// pruneParked: what is parked goes with the rows of its saga, and only then.
+func (x *exercise[Tx]) pruneParked() {
+	park := func(id outbox.SagaID, c outbox.Changes) {
+		c.Park = []outbox.Parked{parked(id, 1), parked(id, 2)}
+		x.commit(x.Store, c, id)
+	}
+	refund := outbox.SagaID{Saga: "refund", ID: saga(0).ID}
+	park(saga(0), states(saga(0), choreo.RowClosed, choreo.RowCompleted))
+	park(saga(1), states(saga(1), choreo.RowNone, choreo.RowSkipped))
+	park(saga(2), states(saga(2), choreo.RowClosed, choreo.RowCompleted, "parked"))
+	park(saga(3), outbox.Changes{}) // has no rows
+	park(refund, states(refund, choreo.RowOpen))
+	x.prune(x.Another(x.T), 100, 3)
+	for id, want := range map[outbox.SagaID]int{saga(0): 0, saga(1): 0, saga(2): 2, saga(3): 2, refund: 2} {
+		require.Len(x, x.parkedOf(x.Store, id), want, "%v", id)
+	}
+}
+
 func (x *exercise[Tx]) pruneLimit() {
 	const sagas, each = 7, 3
 	for n := range sagas {

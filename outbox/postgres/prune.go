@@ -17,12 +17,10 @@ import (
 const pruneCutoff = "(now() - $1::bigint * interval '1 microsecond')"
 
 var pruneDialect = table.PruneDialect{
-	Steps:  table.Old{Where: "created_at < " + pruneCutoff, Order: "created_at"},
-	Sagas:  table.Old{Where: "started_at < " + pruneCutoff, Order: "started_at"},
-	Cutoff: pruneCutoff,
-	Each:   "json_array_elements($2::text::json) AS e",
-	ID:     "e ->> 0",
-	Name:   "e ->> 1",
+	Dialect: dialect,
+	Steps:   table.Old{Where: "created_at < " + pruneCutoff, Order: "created_at"},
+	Sagas:   table.Old{Where: "started_at < " + pruneCutoff, Order: "started_at"},
+	Cutoff:  pruneCutoff,
 }
 
 // pruneSettings are those of a transaction that prunes. The planner is to walk the indexes
@@ -71,7 +69,11 @@ func (b *base) prune(ctx context.Context, tx pruneSession, olderThan time.Durati
 		return 0, err
 	}
 	list := table.SagaList(locked)
-	// The saga's row goes last: the condition on it holds back those of the steps.
+	// The saga's row goes last: the condition on it holds back those of the steps, and on
+	// all rows what is parked.
+	if err := tx.exec(ctx, b.pruneTexts.Parked, age, list); err != nil {
+		return 0, err
+	}
 	steps, err := tx.affected(ctx, b.pruneTexts.Steps, age, list)
 	if err != nil {
 		return 0, err

@@ -138,8 +138,8 @@ func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
 }
 
 // Due returns the rows whose time has come.
-func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
-	rows, err := s.pool.Query(ctx, s.base.due, limit)
+func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, error) {
+	rows, err := s.pool.Query(ctx, s.base.due, table.DueValues(query)...)
 	if err != nil {
 		return nil, fmt.Errorf("due: %w", err)
 	}

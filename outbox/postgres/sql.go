@@ -28,7 +28,7 @@ var _ outbox.Store[*sql.Tx] = (*SQLStore)(nil)
 // caller. config may be nil.
 func NewSQL(db *sql.DB, config *Config) *SQLStore {
 	s := &SQLStore{db: db, base: newBase(config)}
-	s.core = sqlstore.New(s.base.tables, clock)
+	s.core = sqlstore.New(s.base.tables, dialect)
 	s.core.Statements = sqlstore.NewStatements(db)
 	s.core.Lock = s.lock
 	s.core.Unknown = func(err error) bool {
@@ -82,8 +82,8 @@ func (s *SQLStore) Join(ctx context.Context, tx *sql.Tx, sagas ...outbox.SagaID)
 }
 
 // Due returns the rows whose time has come.
-func (s *SQLStore) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
-	return s.core.Statements.Due(ctx, s.base.due, limit)
+func (s *SQLStore) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, error) {
+	return s.core.Statements.Due(ctx, s.base.due, query)
 }
 
 // Ping reports whether the database answers.

@@ -14,24 +14,26 @@ import (
 // matter to locks.
 const bucket = "(hashtext(aggregateid) & 63)"
 
-var clock = table.Clock{
+var dialect = table.Dialect{
 	Now:  "statement_timestamp()", // a stable one, so that the index on due_at serves
 	In:   "clock_timestamp() + %s::bigint * interval '1 microsecond'",
 	Left: "(extract(epoch FROM due_at - clock_timestamp()) * 1000000)::bigint",
+	Each: "json_array_elements(%s::text::json) AS e",
+	Item: "e ->> %d",
 }
 
 // statements makes the texts. Lists come as text, so that one statement serves pgx and
 // any driver of database/sql: whole numbers as '{1,2}', keys as a JSON array.
 func (b *base) statements() {
 	t := b.tables
-	b.texts = t.Texts(clock)
+	b.texts = t.Texts(dialect)
 	const except = "aggregateid NOT IN (SELECT json_array_elements_text($1::text::json))"
 	b.lockBuckets = "SELECT bucket, pg_try_advisory_xact_lock($3, bucket) FROM (SELECT DISTINCT " + bucket + " AS bucket" +
 		" FROM (SELECT aggregateid FROM " + t.Outbox + " WHERE " + except + " ORDER BY seq LIMIT $2) AS oldest) AS buckets"
 	b.readBuckets = t.SelectEntries("id::text") + " WHERE " + bucket + " = ANY ($3::text::integer[]) AND " + except +
 		" ORDER BY seq LIMIT $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
-	b.due = t.Due(clock)
+	b.due = t.Due(dialect)
 	b.pruneTexts = t.Prune(pruneDialect)
 	b.backlog = "SELECT (SELECT count(*) FROM (SELECT FROM " + t.Outbox + " LIMIT $1) AS counted)," +
 		" coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM " + t.Outbox + " ORDER BY seq LIMIT 1), 0)"

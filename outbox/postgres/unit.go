@@ -134,6 +134,31 @@ func (u *unit) Tx() pgx.Tx {
 // Rows returns the rows of a saga as they were at Begin.
 func (u *unit) Rows(saga outbox.SagaID) outbox.Rows { return u.rows[saga] }
 
+// Parked returns the oldest records that are parked of a saga.
+func (u *unit) Parked(ctx context.Context, saga outbox.SagaID, limit int) ([]outbox.Parked, error) {
+	if err := u.rows.Named(saga); err != nil {
+		return nil, fmt.Errorf("parked records of %w", err)
+	}
+	rows, err := u.Tx().Query(ctx, u.store.base.texts.Parked, saga.ID, saga.Saga, limit)
+	if err != nil {
+		return nil, fmt.Errorf("parked records: %w", explain(err))
+	}
+	defer rows.Close()
+	list, err := table.ReadParked(rows, saga)
+	if err != nil {
+		return nil, fmt.Errorf("parked records: %w", explain(err))
+	}
+	return list, nil
+}
+
+// CountOpen counts the open sagas of a definition.
+func (u *unit) CountOpen(ctx context.Context, saga string, limit int) (n int, err error) {
+	if err := u.Tx().QueryRow(ctx, u.store.base.texts.CountOpen, saga, limit).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count open sagas: %w", explain(err))
+	}
+	return n, nil
+}
+
 // Commit writes the changes, and commits if the transaction is the unit's own.
 func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 	if u.ended {
@@ -178,7 +203,7 @@ func (u *unit) usable() error {
 // commit at its end.
 func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
 	var batch pgx.Batch
-	for _, part := range u.store.base.texts.Write(changes) {
+	for _, part := range u.store.base.texts.Write(u.rows, changes) {
 		batch.Queue(part.Text, part.Values...)
 	}
 	if u.conn != nil {

@@ -15,12 +15,10 @@ import (
 // be, below a bound that [Store.firstYoung] finds. An index on the time would do the
 // same, but a unit of work writes whole pages: one more of them takes a third of its time.
 var pruneDialect = table.PruneDialect{
-	Steps:  table.Old{Where: "rowid < $3", Order: "rowid"},
-	Sagas:  table.Old{Where: "rowid < $4", Order: "rowid"},
-	Cutoff: "$1",
-	Each:   "json_each($2) AS e",
-	ID:     "e.value ->> 0",
-	Name:   "e.value ->> 1",
+	Dialect: dialect,
+	Steps:   table.Old{Where: "rowid < $3", Order: "rowid"},
+	Sagas:   table.Old{Where: "rowid < $4", Order: "rowid"},
+	Cutoff:  "$1",
 }
 
 // Prune deletes rows of sagas that have ended.
@@ -108,7 +106,11 @@ func (s *Store) pruneSagas(ctx context.Context, cutoff string, sagas []outbox.Sa
 	if err != nil {
 		return 0, err
 	}
-	n, err := pruneIn(ctx, tx, cutoff, list, s.prunes.Steps, s.prunes.Sagas)
+	n := 0
+	_, err = pruneIn(ctx, tx, cutoff, list, s.prunes.Parked)
+	if err == nil {
+		n, err = pruneIn(ctx, tx, cutoff, list, s.prunes.Steps, s.prunes.Sagas)
+	}
 	if err != nil {
 		return 0, errors.Join(err, tx.Rollback())
 	}

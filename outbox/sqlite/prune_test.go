@@ -66,6 +66,8 @@ func TestMigrationKeepsStepRows(t *testing.T) {
 	require.NoError(t, u.Commit(t.Context(), outbox.Changes{Steps: []outbox.StepRow{{SagaID: id, Step: "charge", Version: 1, Row: row, DueIn: time.Hour}}}))
 	// As it was before the third version.
 	for _, statement := range []string{
+		"DROP TABLE choreo_parked",
+		"DROP INDEX choreo_saga_open",
 		"ALTER TABLE choreo_step DROP COLUMN created_at",
 		"DELETE FROM choreo_migration WHERE version >= 3",
 	} {

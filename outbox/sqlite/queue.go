@@ -157,14 +157,17 @@ func (c *claim) Release(context.Context) error {
 // Unix time, to the millisecond.
 const now = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
 
-var clock = table.Clock{Now: now, In: now + " + %s", Left: "due_at - " + now}
+var dialect = table.Dialect{
+	Now: now, In: now + " + %s", Left: "due_at - " + now,
+	Each: "json_each(%s) AS e", Item: "e.value ->> %d",
+}
 
 // Due returns the rows whose time has come.
-func (s *Store) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("due: %w", err)
 	}
-	return s.core.Statements.Due(ctx, s.tables.Due(clock), limit)
+	return s.core.Statements.Due(ctx, s.due, query)
 }
 
 // Backlog returns how many entries wait and how old the oldest is.

@@ -25,6 +25,7 @@ type Store struct {
 	db      *sql.DB
 	core    *sqlstore.Core
 	tables  table.Tables
+	due     string
 	prunes  table.PruneTexts
 	writers gate // units of this store, so that they do not crowd out others
 
@@ -38,7 +39,8 @@ var _ outbox.Store[*sql.Tx] = (*Store)(nil)
 // modernc.org/sqlite with the same settings. Closing the database stays with the caller.
 func New(db *sql.DB, _ *Config) *Store {
 	tables := table.In("")
-	s := &Store{db: db, core: sqlstore.New(tables, clock), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
+	s := &Store{db: db, core: sqlstore.New(tables, dialect), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
+	s.due = tables.Due(dialect)
 	s.prunes = tables.Prune(pruneDialect)
 	s.core.Statements = sqlstore.NewStatements(db)
 	s.core.Lock = s.lock
@@ -59,7 +61,7 @@ func (s *Store) takeLock() string {
 
 func (s *Store) prepare(ctx context.Context) error {
 	return s.core.Statements.Prepare(ctx, func() []string {
-		return append(s.core.Queries(), s.takeLock(), s.deleteEntries(), s.selectEntries(false), s.tables.Due(clock), s.prunes.Candidates)
+		return append(s.core.Queries(), s.takeLock(), s.deleteEntries(), s.selectEntries(false), s.due, s.prunes.Candidates)
 	})
 }
 

@@ -66,11 +66,11 @@ func (s *processStore[Tx]) Transient(err error) bool {
 	return errors.Is(err, errKilled) || s.Store.Transient(err)
 }
 
-func (s *processStore[Tx]) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+func (s *processStore[Tx]) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, error) {
 	if err := s.alive(); err != nil {
 		return nil, err
 	}
-	return s.Store.Due(ctx, limit)
+	return s.Store.Due(ctx, query)
 }
 
 func (s *processStore[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {

@@ -143,7 +143,7 @@ func TestAKilledProcessReachesNothing(t *testing.T) {
 		require.True(t, store.Transient(err))
 		_, err = store.Join(t.Context(), tx, id)
 		require.ErrorIs(t, err, errKilled)
-		_, err = store.Due(t.Context(), 1)
+		_, err = store.Due(t.Context(), outbox.DueQuery{Limit: 1})
 		require.ErrorIs(t, err, errKilled)
 		require.ErrorIs(t, store.Ping(t.Context()), errKilled)
 		claim, err = store.Claim(t.Context(), 1, nil)

@@ -84,8 +84,8 @@ func (s *Statements) Query(ctx context.Context, tx *sql.Tx, query string, args .
 }
 
 // Due runs a statement of [table.Tables.Due].
-func (s *Statements) Due(ctx context.Context, query string, limit int) ([]outbox.Due, error) {
-	rows, err := s.Query(ctx, nil, query, limit)
+func (s *Statements) Due(ctx context.Context, text string, query outbox.DueQuery) ([]outbox.Due, error) {
+	rows, err := s.Query(ctx, nil, text, table.DueValues(query)...)
 	if err != nil {
 		return nil, fmt.Errorf("due: %w", err)
 	}

@@ -27,13 +27,13 @@ type Core struct {
 }
 
 // New returns a core over tables. Its exported fields are for the caller to set.
-func New(tables table.Tables, clock table.Clock) *Core {
-	return &Core{Committed: table.NewSignal(), texts: tables.Texts(clock)}
+func New(tables table.Tables, dialect table.Dialect) *Core {
+	return &Core{Committed: table.NewSignal(), texts: tables.Texts(dialect)}
 }
 
-// Queries returns the texts of all statements that units run, for [Statements.Prepare].
+// Queries returns the texts of the statements that units run often, for [Statements.Prepare].
 func (c *Core) Queries() []string {
-	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:])
+	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:], []string{c.texts.CountOpen})
 }
 
 // Begin begins a transaction through begin and opens a unit in it. ctx bounds the
@@ -137,6 +137,46 @@ func (u *unit) Tx() *sql.Tx { return u.tx }
 // Rows returns the rows of a saga as they were at Begin.
 func (u *unit) Rows(saga outbox.SagaID) outbox.Rows { return u.rows[saga] }
 
+// Parked returns the oldest records that are parked of a saga.
+func (u *unit) Parked(ctx context.Context, saga outbox.SagaID, limit int) ([]outbox.Parked, error) {
+	if err := u.rows.Named(saga); err != nil {
+		return nil, fmt.Errorf("parked records of %w", err)
+	}
+	rows, err := u.core.Statements.Query(ctx, u.tx, u.core.texts.Parked, saga.ID, saga.Saga, limit)
+	if err != nil {
+		return nil, fmt.Errorf("parked records: %w", u.core.explain(err))
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	list, err := table.ReadParked(rows, saga)
+	if err != nil {
+		return nil, fmt.Errorf("parked records: %w", u.core.explain(err))
+	}
+	return list, nil
+}
+
+// CountOpen counts the open sagas of a definition.
+func (u *unit) CountOpen(ctx context.Context, saga string, limit int) (int, error) {
+	n, err := u.countOpen(ctx, saga, limit)
+	if err != nil {
+		return 0, fmt.Errorf("count open sagas: %w", u.core.explain(err))
+	}
+	return n, nil
+}
+
+func (u *unit) countOpen(ctx context.Context, saga string, limit int) (n int, err error) {
+	rows, err := u.core.Statements.Query(ctx, u.tx, u.core.texts.CountOpen, saga, limit)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return 0, err
+		}
+	}
+	return n, rows.Err()
+}
+
 // errEnded is what a unit answers that has ended.
 var errEnded = errors.New("the unit of work has ended")
 
@@ -211,7 +251,7 @@ func (u *unit) Rollback(context.Context) error {
 }
 
 func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
-	for _, part := range u.core.texts.Write(changes) {
+	for _, part := range u.core.texts.Write(u.rows, changes) {
 		if err := u.core.Statements.Exec(ctx, u.tx, part.Text, part.Values...); err != nil {
 			return fmt.Errorf("write the unit's rows: %w", err)
 		}

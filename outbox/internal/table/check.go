@@ -27,13 +27,21 @@ func Sagas(sagas []outbox.SagaID) ([]outbox.SagaID, error) {
 	return slices.Compact(sorted), nil
 }
 
+// Named returns an error for a saga that was not named when the unit began.
+func (l Loaded) Named(id outbox.SagaID) error {
+	if _, ok := l[id]; !ok {
+		return fmt.Errorf("saga %s %q: the saga was not named when the unit began, so it is not locked", id.Saga, id.ID)
+	}
+	return nil
+}
+
 // Check looks for what a unit of work must not write, and reports all of it.
 func (l Loaded) Check(c *outbox.Changes) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	locked := func(what string, id outbox.SagaID) {
-		if _, ok := l[id]; !ok {
-			fault("%s of saga %s %q: the saga was not named when the unit began, so it is not locked", what, id.Saga, id.ID)
+		if err := l.Named(id); err != nil {
+			fault("%s of %w", what, err)
 		}
 	}
 	for i := range c.Steps {
@@ -45,6 +53,13 @@ func (l Loaded) Check(c *outbox.Changes) error {
 	}
 	for i := range c.Sagas {
 		locked("row", c.Sagas[i].SagaID)
+	}
+	for i := range c.Park {
+		p := &c.Park[i]
+		locked("parked record", p.SagaID)
+		if !isText(p.Record.Topic) {
+			fault("parked record %d: its topic %q must be UTF-8 without NUL", i, p.Record.Topic)
+		}
 	}
 	for i := range c.Entries {
 		e := &c.Entries[i]

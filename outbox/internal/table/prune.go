@@ -14,18 +14,17 @@ type PruneTexts struct {
 	// Candidates reads sagas that may go, with the number of their rows, as
 	// [ReadCandidates] takes them, with up to $2 old rows of each table to begin with.
 	Candidates string
-	// Steps and Sagas delete the rows of those sagas in $2, a list of [SagaList], that may
-	// go still. Both belong into the transaction that holds the sagas' locks.
-	Steps, Sagas string
+	// Parked, Steps and Sagas delete, in this order, what there is of those sagas in $2, a
+	// list of [SagaList], that may go still. All belong into the transaction that holds
+	// the sagas' locks.
+	Parked, Steps, Sagas string
 }
 
 // PruneDialect is what dialects differ in when they prune.
 type PruneDialect struct {
+	Dialect
 	Steps, Sagas Old
 	Cutoff       string // rows written before it are old enough, by $1
-	Each         string // the elements of the JSON array $2, as rows e
-	ID           string // the first element of the array in e, as text
-	Name         string // the second
 }
 
 // Old is how rows of a table are found that came to be before the cutoff, and maybe others:
@@ -43,11 +42,11 @@ func (t Tables) Prune(d PruneDialect) PruneTexts {
 	for _, s := range outbox.RestStates() {
 		states = append(states, "'"+string(s)+"'")
 	}
-	busy := func(table string) string {
-		return "EXISTS (SELECT 1 FROM " + table + " AS o WHERE o.saga_id = c.saga_id AND o.saga = c.saga AND (o.updated_at >= " +
-			d.Cutoff + " OR o.state NOT IN (" + strings.Join(states, ", ") + ")))"
+	has := func(table, which string) string {
+		return "EXISTS (SELECT 1 FROM " + table + " AS o WHERE o.saga_id = c.saga_id AND o.saga = c.saga" + which + ")"
 	}
-	ended := "NOT " + busy(t.Step) + " AND NOT " + busy(t.Saga)
+	busy := " AND (o.updated_at >= " + d.Cutoff + " OR o.state NOT IN (" + strings.Join(states, ", ") + "))"
+	ended := "NOT " + has(t.Step, busy) + " AND NOT " + has(t.Saga, busy)
 	oldest := func(table string, old Old) string {
 		return "SELECT saga_id, saga FROM (SELECT saga_id, saga FROM " + table + " AS c WHERE " + old.Where +
 			" AND " + ended + " ORDER BY " + old.Order + " LIMIT $2) AS oldest"
@@ -55,14 +54,16 @@ func (t Tables) Prune(d PruneDialect) PruneTexts {
 	count := func(table string) string {
 		return "(SELECT count(*) FROM " + table + " AS o WHERE o.saga_id = c.saga_id AND o.saga = c.saga)"
 	}
-	remove := func(table string) string {
-		return "DELETE FROM " + table + " WHERE (saga_id, saga) IN (SELECT saga_id, saga FROM (SELECT " +
-			d.ID + " AS saga_id, " + d.Name + " AS saga FROM " + d.Each + ") AS c WHERE " + ended + ")"
+	remove := func(table, which string) string {
+		return "DELETE FROM " + table + " WHERE (saga_id, saga) IN (SELECT saga_id, saga FROM (" +
+			d.list("$2", sagaKey...) + ") AS c WHERE " + which + ")"
 	}
 	return PruneTexts{
 		Candidates: "SELECT saga_id, saga, " + count(t.Step) + " + " + count(t.Saga) + " FROM (" +
 			oldest(t.Step, d.Steps) + " UNION " + oldest(t.Saga, d.Sagas) + ") AS c",
-		Steps: remove(t.Step), Sagas: remove(t.Saga),
+		// Of a saga that has rows: without any, it may have come back since they went.
+		Parked: remove(t.Parked, ended+" AND ("+has(t.Step, "")+" OR "+has(t.Saga, "")+")"),
+		Steps:  remove(t.Step, ended), Sagas: remove(t.Saga, ended),
 	}
 }
 

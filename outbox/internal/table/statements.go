@@ -2,17 +2,19 @@ package table
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
 )
 
 // Tables are the names of Choreo's tables, quoted and with their schema.
 type Tables struct {
-	Step, Saga, Outbox, Migration string
+	Step, Saga, Parked, Outbox, Migration string
 }
 
 // In returns the tables under a prefix, such as `"payments".`.
@@ -20,6 +22,7 @@ func In(prefix string) Tables {
 	return Tables{
 		Step:      prefix + "choreo_step",
 		Saga:      prefix + "choreo_saga",
+		Parked:    prefix + "choreo_parked",
 		Outbox:    prefix + "choreo_outbox",
 		Migration: prefix + "choreo_migration",
 	}
@@ -35,6 +38,8 @@ var (
 	sagaKey       = []string{"saga_id", "saga"}
 	stepColumns   = slices.Concat(stepKey, rowColumns, []string{dueColumn})
 	sagaColumns   = slices.Concat(sagaKey, rowColumns, []string{dueColumn})
+	parkedKey     = []string{"saga_id", "saga", "topic", "kafka_partition", "kafka_offset"}
+	parkedColumns = slices.Concat(parkedKey, []string{"record_time", "record_key", "payload", "headers"})
 	insertColumns = []string{"id", "aggregatetype", "aggregateid", "type", "payload", "kafka_partition", "record_key", "headers"}
 )
 
@@ -45,7 +50,7 @@ const dueColumn = "due_at"
 // several statements, so that there are few to prepare.
 const Powers = 5
 
-// Texts are the statements of a unit of work. Each is there for 1, 2, 4, … rows.
+// Texts are the statements of a unit of work. Those of many rows are there for 1, 2, 4, …
 type Texts struct {
 	// Load reads all rows of sagas, as [Loaded.Add] takes them. Its values are those of
 	// [LoadValues].
@@ -57,24 +62,51 @@ type Texts struct {
 	// Entries adds rows to choreo_outbox with the values of [EntryValues]. Their seq is
 	// in the order of the values.
 	Entries [Powers]string
+	// Unpark deletes rows of choreo_parked, by their seq from $2 on, of sagas in $1, a list of
+	// [SagaList]. Park adds rows with the values of [ParkedValues], but for those that are
+	// there already; their seq is in the order of the values.
+	Unpark, Park [Powers]string
+	// Parked reads up to $3 parked records of the saga with id $1 and name $2, as
+	// [ReadParked] takes them.
+	Parked string
+	// CountOpen counts the open sagas of name $1, up to $2.
+	CountOpen string
 }
 
-// Clock is how a dialect reckons with its clock and due_at.
-type Clock struct {
+// Dialect is what dialects differ in: how they reckon with their clock and due_at, and how
+// they read lists.
+type Dialect struct {
 	Now  string // the clock
 	In   string // the time so many microseconds from now, with a %s for the number; NULL where that is
 	Left string // microseconds until due_at; NULL where that is
+	Each string // the elements of a JSON array, with a %s for that, as rows e
+	Item string // an item of the array in e as text, with a %d for its place
+}
+
+// list makes a query of a JSON array of arrays of so many texts.
+func (d Dialect) list(parameter string, columns ...string) string {
+	items := make([]string, len(columns))
+	for i, column := range columns {
+		items[i] = fmt.Sprintf(d.Item, i) + " AS " + column
+	}
+	return "SELECT " + strings.Join(items, ", ") + " FROM " + fmt.Sprintf(d.Each, parameter)
 }
 
 // Texts makes the statements.
-func (t Tables) Texts(clock Clock) *Texts {
-	var texts Texts
+func (t Tables) Texts(d Dialect) *Texts {
+	texts := Texts{
+		Parked: "SELECT seq, topic, kafka_partition, kafka_offset, record_time, record_key, payload, headers FROM " + t.Parked +
+			" WHERE saga_id = $1 AND saga = $2 ORDER BY seq LIMIT $3",
+		CountOpen: "SELECT count(*) FROM (SELECT 1 FROM " + t.Saga + " WHERE saga = $1 AND state = '" + string(choreo.RowOpen) + "' LIMIT $2) AS open",
+	}
 	for p := range Powers {
 		n := 1 << p
-		texts.Load[p] = t.load(n, clock.Left)
-		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n, clock.In)
-		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n, clock.In)
+		texts.Load[p] = t.load(n, d.Left)
+		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n, d.In)
+		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n, d.In)
 		texts.Entries[p] = insert(t.Outbox, insertColumns, n, "")
+		texts.Unpark[p] = t.unpark(n, d)
+		texts.Park[p] = insert(t.Parked, parkedColumns, n, "") + " ON CONFLICT (" + strings.Join(parkedKey, ", ") + ") DO NOTHING"
 	}
 	return &texts
 }
@@ -100,9 +132,9 @@ func Parts[R any](texts *[Powers]string, values func([]any, *R) []any, rows []R)
 	return parts
 }
 
-// Write returns the statements that write changes. A row that a later one replaces is left
-// out, since one statement can write a row but once.
-func (t *Texts) Write(c *outbox.Changes) []Part {
+// Write returns the statements that write the changes of a unit. A row that a later one
+// replaces is left out, since one statement can write a row but once.
+func (t *Texts) Write(l Loaded, c *outbox.Changes) []Part {
 	type stepKey struct {
 		saga outbox.SagaID
 		step string
@@ -110,7 +142,22 @@ func (t *Texts) Write(c *outbox.Changes) []Part {
 	steps := last(c.Steps, func(r *outbox.StepRow) stepKey { return stepKey{r.SagaID, r.Step} })
 	sagas := last(c.Sagas, func(r *outbox.SagaRow) outbox.SagaID { return r.SagaID })
 	return slices.Concat(
-		Parts(&t.Steps, StepValues, steps), Parts(&t.Sagas, SagaValues, sagas), Parts(&t.Entries, EntryValues, c.Entries))
+		Parts(&t.Steps, StepValues, steps), Parts(&t.Sagas, SagaValues, sagas),
+		t.writeUnpark(l, c.Unpark), Parts(&t.Park, ParkedValues, c.Park),
+		Parts(&t.Entries, EntryValues, c.Entries))
+}
+
+func (t *Texts) writeUnpark(l Loaded, seqs []int64) []Part {
+	if len(seqs) == 0 {
+		return nil
+	}
+	sagas := SagaList(slices.Collect(maps.Keys(l)))
+	return Parts(&t.Unpark, func(values []any, seq *int64) []any {
+		if len(values) == 0 {
+			values = append(values, sagas)
+		}
+		return append(values, *seq)
+	}, seqs)
 }
 
 // last returns the rows without those that a later one of the same key replaces.
@@ -166,6 +213,15 @@ func insert(table string, columns []string, n int, due string) string {
 	return b.String()
 }
 
+func (t Tables) unpark(n int, d Dialect) string {
+	seqs := make([]string, n)
+	for i := range seqs {
+		seqs[i] = "$" + strconv.Itoa(i+2)
+	}
+	return "DELETE FROM " + t.Parked + " WHERE seq IN (" + strings.Join(seqs, ", ") +
+		") AND (saga_id, saga) IN (" + d.list("$1", sagaKey...) + ")"
+}
+
 // load makes a query for each saga and table. One with a list of ids would read tables of
 // which the planner believes that they are small from end to end, and a prepared one
 // would go on to do so when they have grown. A saga's own row has no step and comes
@@ -182,13 +238,16 @@ func (t Tables) load(n int, left string) string {
 	return strings.Join(queries, " UNION ALL ")
 }
 
-// Due reads up to $1 rows that are due, as [ReadDue] takes them.
-func (t Tables) Due(clock Clock) string {
+// Due reads the rows that a query asks for with the values of [DueValues], as [ReadDue]
+// takes them.
+func (t Tables) Due(d Dialect) string {
+	except := d.list("$2", "saga", "step", "state")
 	due := func(table, step string) string {
-		return "SELECT * FROM (SELECT saga_id, saga, " + step + " AS step, version, attempt, " + dueColumn + " FROM " + table +
-			" WHERE " + dueColumn + " <= " + clock.Now + " ORDER BY " + dueColumn + " LIMIT $1)"
+		return "SELECT * FROM (SELECT saga_id, saga, " + step + " AS step, state, version, attempt, " + dueColumn + " FROM " + table +
+			" WHERE " + dueColumn + " <= " + d.Now + " AND (saga, " + step + ", state) NOT IN (" + except + ")" +
+			" ORDER BY " + dueColumn + " LIMIT $1)"
 	}
-	return "SELECT saga_id, saga, step, version, attempt FROM (" + due(t.Step, "step") + " AS steps UNION ALL " + due(t.Saga, "''") +
+	return "SELECT saga_id, saga, step, state, version, attempt FROM (" + due(t.Step, "step") + " AS steps UNION ALL " + due(t.Saga, "''") +
 		" AS sagas) AS due ORDER BY " + dueColumn + " LIMIT $1"
 }
 

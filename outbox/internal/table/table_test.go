@@ -181,10 +181,12 @@ func TestCheckNamesEveryFault(t *testing.T) {
 	err := loaded.Check(&outbox.Changes{
 		Steps:   []outbox.StepRow{{SagaID: other, Step: "charge"}, {SagaID: id, Step: ""}},
 		Sagas:   []outbox.SagaRow{{SagaID: other}},
+		Park:    []outbox.Parked{{SagaID: other, Record: choreo.Record{Topic: "a\x00b"}}},
 		Entries: []outbox.Entry{{ID: "no uuid"}, {ID: "0197f2d0-0000-7000-8000-000000000000", Type: "\xff"}},
 	})
 	for _, part := range []string{
 		`step charge of saga order "8"`, `step "" of saga order "7"`, `row of saga order "8"`,
+		`parked record of saga order "8"`, `parked record 0: its topic "a\x00b"`,
 		`entry 0: its id "no uuid"`, `entry 1: its type "\xff"`,
 	} {
 		require.ErrorContains(t, err, part)
@@ -192,8 +194,28 @@ func TestCheckNamesEveryFault(t *testing.T) {
 	require.NoError(t, loaded.Check(&outbox.Changes{Steps: []outbox.StepRow{{SagaID: id, Step: "charge"}}}))
 }
 
+var testDialect = Dialect{
+	Now: "now()", In: "now() + %s", Left: "due_at - now()", Each: "each(%s) AS e", Item: "e[%d]",
+}
+
+// TestWriteParked: what is taken away goes first, so that it may be parked anew behind others.
+func TestWriteParked(t *testing.T) {
+	id := outbox.SagaID{Saga: "order", ID: "7"}
+	changes := outbox.Changes{Unpark: []int64{5, 6, 7}, Park: []outbox.Parked{{SagaID: id}}}
+	parts := In("").Texts(testDialect).Write(Load([]outbox.SagaID{id}), &changes)
+	require.Len(t, parts, 3)
+	require.Equal(t, Part{
+		Text: "DELETE FROM choreo_parked WHERE seq IN ($2, $3)" +
+			" AND (saga_id, saga) IN (SELECT e[0] AS saga_id, e[1] AS saga FROM each($1) AS e)",
+		Values: []any{`[["7","order"]]`, int64(5), int64(6)},
+	}, parts[0])
+	require.Equal(t, []any{`[["7","order"]]`, int64(7)}, parts[1].Values)
+	require.Contains(t, parts[2].Text, "INSERT INTO choreo_parked")
+}
+
 func TestWriteInParts(t *testing.T) {
-	texts := In(`"payments".`).Texts(Clock{Now: "now()", In: "now() + %s", Left: "due_at - now()"})
+	texts := In(`"payments".`).Texts(testDialect)
+	loaded := Load([]outbox.SagaID{{Saga: "order", ID: "7"}})
 	id := outbox.SagaID{Saga: "order", ID: "7"}
 	var changes outbox.Changes
 	for i := range 2*16 + 8 + 2 + 1 {
@@ -202,7 +224,7 @@ func TestWriteInParts(t *testing.T) {
 	changes.Steps = []outbox.StepRow{
 		{SagaID: id, Step: "a", Version: 1}, {SagaID: id, Step: "b", Version: 2}, {SagaID: id, Step: "a", Version: 3},
 	}
-	parts := texts.Write(&changes)
+	parts := texts.Write(loaded, &changes)
 	require.Len(t, parts, 1+5)
 	require.Len(t, parts[0].Values, 2*len(stepColumns), "of a key only the last row")
 	require.Equal(t, "b", parts[0].Values[2])
@@ -219,7 +241,7 @@ func TestWriteInParts(t *testing.T) {
 	for i, id := range ids {
 		require.Equal(t, fmt.Sprint(i), id, "in their order")
 	}
-	require.Empty(t, texts.Write(&outbox.Changes{}))
+	require.Empty(t, texts.Write(loaded, &outbox.Changes{}))
 }
 
 func TestMigrations(t *testing.T) {

@@ -81,6 +81,13 @@ func EntryValues(values []any, e *outbox.Entry) []any {
 		e.Record.Partition, orNull(binary), orNull(frame.Headers(e.Record.Headers)))
 }
 
+// ParkedValues appends the values of a row of choreo_parked.
+func ParkedValues(values []any, p *outbox.Parked) []any {
+	r := &p.Record
+	return append(values, p.SagaID.ID, p.SagaID.Saga, r.Topic, r.Partition, r.Offset, r.Time.UnixMilli(),
+		orNull(r.Key), orNull(r.Value), orNull(frame.Headers(r.Headers)))
+}
+
 // KeyText returns a key as the text that stands in aggregateid, and the key itself
 // where that text does not say it all: bytes that are no text, or an empty key, which
 // differs from none.
@@ -244,15 +251,51 @@ func parseNames(s *string) ([]string, error) {
 	return list, nil
 }
 
+// DueValues are the values of a statement of [Tables.Due].
+func DueValues(q outbox.DueQuery) []any {
+	except := make([][3]string, len(q.Except))
+	for i, kind := range q.Except {
+		except[i] = [3]string{kind.Saga, kind.Step, string(kind.State)}
+	}
+	list, _ := json.Marshal(except) // strings always have a JSON form
+	return []any{q.Limit, string(list)}
+}
+
 // ReadDue reads the rows that a statement of [Tables.Due] returned.
 func ReadDue(rows Result) ([]outbox.Due, error) {
 	var list []outbox.Due
 	for rows.Next() {
 		var d outbox.Due
-		if err := rows.Scan(&d.SagaID.ID, &d.SagaID.Saga, &d.Step, &d.Version, &d.Attempt); err != nil {
+		var state string
+		if err := rows.Scan(&d.SagaID.ID, &d.SagaID.Saga, &d.Step, &state, &d.Version, &d.Attempt); err != nil {
 			return nil, fmt.Errorf("scan a due row: %w", err)
 		}
+		d.State = choreo.RowState(state)
 		list = append(list, d)
+	}
+	return list, rows.Err()
+}
+
+// ReadParked reads the records of a saga that [Texts.Parked] returned.
+func ReadParked(rows Result, id outbox.SagaID) ([]outbox.Parked, error) {
+	var list []outbox.Parked
+	for rows.Next() {
+		var (
+			p          = outbox.Parked{SagaID: id}
+			r          = &p.Record
+			millis     int64
+			key, value Bytes
+			headers    []byte
+		)
+		if err := rows.Scan(&p.Seq, &r.Topic, &r.Partition, &r.Offset, &millis, &key, &value, &headers); err != nil {
+			return nil, fmt.Errorf("scan a parked record: %w", err)
+		}
+		r.Time, r.Key, r.Value = time.UnixMilli(millis), key, value
+		var err error
+		if r.Headers, err = frame.DecodeHeaders(headers); err != nil {
+			return nil, fmt.Errorf("parked record %d: headers: %w", p.Seq, err)
+		}
+		list = append(list, p)
 	}
 	return list, rows.Err()
 }

@@ -176,11 +176,11 @@ func (c *connection[Tx]) Transient(err error) bool {
 }
 
 // Due implements outbox.Store.
-func (c *connection[Tx]) Due(ctx context.Context, limit int) ([]outbox.Due, error) {
+func (c *connection[Tx]) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, error) {
 	if err := c.p.reach("due", ""); err != nil {
 		return nil, err
 	}
-	return c.inner.Due(ctx, limit)
+	return c.inner.Due(ctx, query)
 }
 
 // Prune implements outbox.Store.

@@ -1,0 +1,56 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/choreo-go/choreo/outbox/internal/table"
+)
+
+// TestPlans: what is asked often, or of a table that may be large, is found by an index, and
+// in its order.
+func TestPlans(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "service.db"), nil)
+	require.NoError(t, err)
+	defer db.Close()
+	store := New(db, nil)
+	require.NoError(t, store.Migrate(t.Context()))
+	texts, sagas := store.tables.Texts(dialect), table.SagaList(nil)
+	for name, c := range map[string]struct {
+		query string
+		args  []any
+		plan  []string
+		sorts int
+	}{
+		"due": {store.due, []any{10, sagas}, []string{
+			"SEARCH choreo_step USING INDEX choreo_step_due (due_at<?)",
+			"SEARCH choreo_saga USING INDEX choreo_saga_due (due_at<?)",
+		}, 1}, // of what both found
+		"count open":   {texts.CountOpen, []any{"order", 10}, []string{"USING COVERING INDEX choreo_saga_open (saga=?)"}, 0},
+		"parked":       {texts.Parked, []any{"7", "order", 10}, []string{"USING INDEX choreo_parked_order (saga_id=? AND saga=?)"}, 0},
+		"unpark":       {texts.Unpark[1], []any{sagas, 1, 2}, []string{"SEARCH choreo_parked USING INTEGER PRIMARY KEY (rowid=?)"}, 0},
+		"prune parked": {store.prunes.Parked, []any{"2026", sagas}, []string{"INDEX choreo_parked_order (saga_id=? AND saga=?)"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, c.args...)
+			require.NoError(t, err)
+			defer rows.Close()
+			var plan strings.Builder
+			for rows.Next() {
+				var id, parent, unused int
+				var detail string
+				require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+				plan.WriteString(detail + "\n")
+			}
+			require.NoError(t, rows.Err())
+			for _, part := range c.plan {
+				require.Contains(t, plan.String(), part)
+			}
+			require.NotContains(t, plan.String(), "SCAN choreo_")
+			require.Equal(t, c.sorts, strings.Count(plan.String(), "ORDER BY"), plan.String())
+		})
+	}
+}
