@@ -12,7 +12,7 @@ var (
 	seeds   = flag.Int("seeds", 20, "how many seeds to simulate")
 	first   = flag.Uint64("first", 1, "the first seed")
 	sagas   = flag.Int("sagas", 100, "sagas a seed")
-	without = flag.String("without", "", "faults to leave out, joined by commas")
+	without = flag.String("without", "redeployed with a new version", "faults to leave out, joined by commas")
 	story_  = flag.Bool("story", false, "print what happens")
 )
 
