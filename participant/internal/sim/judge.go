@@ -5,8 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -83,11 +86,20 @@ func (a *auditor) judge() {
 		}
 	}
 	a.judgeFold()
+	a.judgeRows()
 	a.judgeDeadLetters()
 	a.judgeOffsets()
 }
 
 func (a *auditor) judgeSaga(s *story) {
+	for _, r := range s.aborts {
+		if s.answers[r.id] == 0 {
+			a.w.fail("G3 all or undone", s.id, "an abort was asked for and nobody answered: "+r.id)
+		}
+	}
+	if d := s.shape.deadline; d > 0 && s.asked == 0 && s.decided-s.begun > d+lateness {
+		a.w.fail("G3 all or undone", s.id, fmt.Sprintf("its deadline of %v never asked, and it was decided after %v", d, s.decided-s.begun))
+	}
 	for i := range s.shape.steps {
 		st, does, m := &s.shape.steps[i], &s.acts[i], &s.marks[i]
 		says := func(format string, args ...any) {
@@ -109,6 +121,9 @@ func (a *auditor) judgeSaga(s *story) {
 		}
 	}
 }
+
+// lateness is by how much a deadline may be late: its service may be gone, its clock wrong.
+const lateness = 45 * time.Minute
 
 // outcome is how the saga ended, in the auditor's words.
 func (s *story) outcome() string {
@@ -160,6 +175,53 @@ func (a *auditor) judgeFold() {
 			return
 		}
 	}
+}
+
+// judgeRows compares the services' rows with what the log says. Rows may have been pruned.
+func (a *auditor) judgeRows() {
+	for _, id := range slices.Sorted(maps.Keys(a.sagas)) {
+		s := a.sagas[id]
+		for _, svc := range a.w.services {
+			rows, err := svc.rows(outbox.SagaID{Saga: s.shape.name, ID: id})
+			if err != nil {
+				a.w.fail("rows", id, err.Error())
+				return
+			}
+			if rows.Saga != nil && rows.Saga.State != choreo.RowClosed {
+				a.w.fail("G6 agreement", id, fmt.Sprintf("%s, who started it, takes it for %s", svc.name, rows.Saga.State))
+			}
+			for name, row := range rows.Steps {
+				i := s.shape.index(name)
+				if i < 0 {
+					continue
+				}
+				want := s.rowState(i)
+				if a.late { // what comes again after the row was pruned finds none
+					want = append(want, choreo.RowSkipped)
+				}
+				if row.State != choreo.RowNone && !slices.Contains(want, row.State) {
+					a.w.fail("G6 agreement", id, fmt.Sprintf("the row of %s is %s, the log says %s", name, row.State, want))
+				}
+			}
+		}
+	}
+}
+
+// rowState returns the states that a step's row may have at rest.
+func (s *story) rowState(i int) []choreo.RowState {
+	switch m := &s.marks[i]; {
+	case m.undone:
+		return []choreo.RowState{choreo.RowUndone}
+	case m.undoFailed:
+		return []choreo.RowState{choreo.RowUndoFailed}
+	case m.done && s.turned != "" && !s.kept:
+		return []choreo.RowState{choreo.RowUndoing}
+	case m.done:
+		return []choreo.RowState{choreo.RowCompleted}
+	case m.failed:
+		return []choreo.RowState{choreo.RowFailed}
+	}
+	return []choreo.RowState{choreo.RowSkipped}
 }
 
 // judgeDeadLetters: only what is no event, or comes much too late, is dead-lettered.

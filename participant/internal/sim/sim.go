@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/outbox/memory"
+
 	"github.com/choreo-go/choreo/topics"
 	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
@@ -107,15 +109,16 @@ func (w *world) newService(name string) *service {
 	}
 	n := 1 + w.rng.IntN(3)
 	s.instances, s.builds = make([]*process, n), slices.Repeat([]int{build}, n)
-	s.connect = inMemory(s)
+	s.inMemory()
 	return s
 }
 
 // inMemory keeps a service's rows in memory.
-func inMemory(s *service) func(p *process) *backend {
+func (s *service) inMemory() {
 	db := memory.NewDatabase()
 	db.SetClock(func() time.Time { return time.Now().Add(s.db.skew) })
-	return func(p *process) *backend {
+	s.rows = committedRows(memory.New(db))
+	s.connect = func(p *process) *backend {
 		store := memory.New(db)
 		store.SetWait(p.w.wait)
 		c := &connection[*memory.Tx]{
@@ -130,6 +133,17 @@ func inMemory(s *service) func(p *process) *backend {
 			},
 		}
 		return &backend{store: c, openTx: c.openTx, disconnect: store.Disconnect, kill: store.Kill}
+	}
+}
+
+// committedRows returns how to look at rows, past all that can fail.
+func committedRows[Tx any](store outbox.Store[Tx]) func(outbox.SagaID) (outbox.Rows, error) {
+	return func(id outbox.SagaID) (outbox.Rows, error) {
+		unit, err := store.Begin(context.Background(), id)
+		if err != nil {
+			return outbox.Rows{}, err
+		}
+		return unit.Rows(id), unit.Rollback(context.Background())
 	}
 }
 
@@ -169,6 +183,7 @@ func (w *world) live() {
 	w.auditor.judge()
 	if w.faults[LongPause] && w.failure == nil {
 		w.run(w.now()+silence, nil)
+		w.auditor.late = true
 		for range 40 {
 			w.count(LongPause)
 			w.publishStale()
