@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -294,5 +295,32 @@ func bugsOfTime() []*bug {
 				setHeader(&batch[i], "ce_time", func(string) string { return now.UTC().Format(time.RFC3339Nano) })
 			}
 		}},
+	}
+}
+
+// unlocked are the rows as they were last committed, for who reads them without a lock.
+type unlocked map[outbox.SagaID]outbox.Rows
+
+func (u unlocked) rows(id outbox.SagaID) outbox.Rows {
+	rows := u[id]
+	rows.Steps = maps.Clone(rows.Steps)
+	return rows
+}
+
+func (u unlocked) write(c *outbox.Changes) {
+	for i := range c.Steps {
+		r := &c.Steps[i]
+		rows := u.rows(r.SagaID)
+		if rows.Steps == nil {
+			rows.Steps = make(map[string]choreo.Row)
+		}
+		rows.Steps[r.Step], rows.Version = r.Row, r.Version
+		u[r.SagaID] = rows
+	}
+	for i := range c.Sagas {
+		r := c.Sagas[i]
+		rows := u.rows(r.SagaID)
+		rows.Saga, rows.Version = &r, r.Version
+		u[r.SagaID] = rows
 	}
 }

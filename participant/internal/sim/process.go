@@ -244,6 +244,9 @@ func (p *process) fetchSoon() {
 		}
 		p.commitSoon()
 		p.serveLanes()
+		if len(p.hand.Queued()) == 0 && p.hand.Behind() { // all of it was skipped
+			p.fetchSoon()
+		}
 	})
 }
 

@@ -18,6 +18,7 @@ type service struct {
 	rows      func(outbox.SagaID) (outbox.Rows, error) // as they are committed
 	instances []*process                               // nil where none runs
 	builds    []int                                    // of the instances
+	unlocked  unlocked                                 // of a planted bug
 	gone      time.Duration                            // until when none is started
 	born      int                                      // how many processes there were
 

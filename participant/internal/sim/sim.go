@@ -101,7 +101,7 @@ func (w *world) makeTopics() {
 
 func (w *world) newService(name string) *service {
 	s := &service{
-		w: w, name: name, db: &database{}, owner: make(map[place]*process), committed: make(map[place]int64),
+		w: w, name: name, db: &database{}, unlocked: make(unlocked), owner: make(map[place]*process), committed: make(map[place]int64),
 	}
 	build := newestBuild
 	if w.faults[Redeployed] {
@@ -139,7 +139,9 @@ func (s *service) inMemory() {
 // committedRows returns how to look at rows, past all that can fail.
 func committedRows[Tx any](store outbox.Store[Tx]) func(outbox.SagaID) (outbox.Rows, error) {
 	return func(id outbox.SagaID) (outbox.Rows, error) {
-		unit, err := store.Begin(context.Background(), id)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		unit, err := store.Begin(ctx, id)
 		if err != nil {
 			return outbox.Rows{}, err
 		}
@@ -182,8 +184,8 @@ func (w *world) live() {
 	w.run(w.now()+10*time.Minute, nil) // nothing may come after the end
 	w.auditor.judge()
 	if w.faults[LongPause] && w.failure == nil {
-		w.run(w.now()+silence, nil)
 		w.auditor.late = true
+		w.run(w.now()+silence, nil)
 		for range 40 {
 			w.count(LongPause)
 			w.publishStale()

@@ -99,7 +99,7 @@ func (c *connection[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (out
 	if c.p.w.bug.noLock {
 		u.unlocked = make(map[outbox.SagaID]outbox.Rows)
 		for _, id := range sagas {
-			u.unlocked[id], _ = c.p.svc.rows(id) // without a lock, they can be read at any time
+			u.unlocked[id] = c.p.svc.unlocked.rows(id)
 		}
 		c.p.w.pause()
 	}
@@ -373,6 +373,9 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 	if err := u.Unit.Commit(ctx, changes); err != nil {
 		u.end()
 		return err
+	}
+	if bug.noLock {
+		p.svc.unlocked.write(&changes)
 	}
 	u.tx.entries = append(u.tx.entries, changes.Entries...)
 	u.tx.rings = append(u.tx.rings, rings(&changes)...)
