@@ -41,7 +41,8 @@ type story struct {
 	begun   time.Duration
 	decided time.Duration // when it turned back, or nothing could turn it back any more; 0: not yet
 	aborts  []request
-	answers map[string]int // causation → how many answers
+	answers map[string]int  // causation → how many answers
+	parked  map[string]bool // services that cannot go on with it
 }
 
 // request asks for an abort.
@@ -116,6 +117,8 @@ func parse(r *choreo.Record) record {
 
 const (
 	evStarted      = "choreo.saga.started"
+	evParked       = "choreo.saga.parked"
+	evReleased     = "choreo.saga.released"
 	evRequested    = "choreo.saga.abort-requested"
 	evAborted      = "choreo.saga.aborted"
 	evAbortNo      = "choreo.saga.abort-rejected"
@@ -148,7 +151,7 @@ func (a *auditor) of(e *record) *story {
 		if sh.name == e.saga && sh.version == e.version {
 			s.shape = sh
 			s.acts, s.marks = make([]act, len(sh.steps)), make([]mark, len(sh.steps))
-			s.home, s.answers = e.partition, make(map[string]int)
+			s.home, s.answers, s.parked = e.partition, make(map[string]int), make(map[string]bool)
 		}
 	}
 	return s
@@ -368,6 +371,10 @@ func (a *auditor) publishedSaga(s *story, e *record) {
 		s.begun = a.w.now()
 	case evRequested:
 		s.aborts = append(s.aborts, request{e.id, !s.closed() || e.partition != s.home})
+	case evParked:
+		s.parked[e.source] = true
+	case evReleased:
+		delete(s.parked, e.source)
 	case evAborted:
 		early := slices.ContainsFunc(s.aborts, func(r request) bool { return r.early })
 		if s.closed() && !early && !e.force {

@@ -122,16 +122,23 @@ func (w *world) redeploy() {
 	}
 }
 
-// heal ends all faults.
+// heal mends everything: every service is back and of the newest build, handlers that failed
+// work, people answer.
 func (w *world) heal() {
 	w.note("world", "heals", "")
-	w.calm, w.brokerUp = true, 0
+	w.healing = true
 	for _, s := range w.services {
-		s.heal()
+		s.gone = 0
+		for i := range s.instances {
+			if s.builds[i] < newestBuild {
+				w.after(w.within(time.Minute), func() { s.upgrade(i) })
+			}
+			s.launch(i)
+		}
 	}
 }
 
-// String makes a list of what a seed has drawn.
+// drawn makes a list of what a seed has drawn.
 func (w *world) drawn() string {
 	var list []string
 	for _, f := range allFaults {

@@ -7,21 +7,12 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
-	"github.com/choreo-go/choreo/outbox"
 
 	"github.com/choreo-go/choreo/participant"
 	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
-
-// backend is a process's connection to its service's database.
-type backend struct {
-	store      outbox.Store[*tx]
-	openTx     func(ctx context.Context) (*opened, error)
-	disconnect func()
-	kill       func()
-}
 
 // process is one process of a service.
 type process struct {

@@ -18,9 +18,10 @@ type service struct {
 	rows      func(outbox.SagaID) (outbox.Rows, error) // as they are committed
 	instances []*process                               // nil where none runs
 	builds    []int                                    // of the instances
-	unlocked  unlocked                                 // of a planted bug
-	gone      time.Duration                            // until when none is started
-	born      int                                      // how many processes there were
+	closers   []func()
+	unlocked  unlocked      // of a planted bug
+	gone      time.Duration // until when none is started
+	born      int           // how many processes there were
 
 	generation int
 	owner      map[place]*process
@@ -213,9 +214,9 @@ func (s *service) upgrade(i int) {
 	}
 }
 
-// heal ends what ails the service.
-func (s *service) heal() {
-	s.db.away, s.db.skew, s.gone = 0, 0, 0
+// calmDown ends what disturbs the service, but for its being away.
+func (s *service) calmDown() {
+	s.db.away, s.db.skew = 0, 0
 	for i, p := range s.instances {
 		switch {
 		case p == nil:

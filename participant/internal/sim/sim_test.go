@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -20,13 +21,13 @@ var (
 	first   = flag.Uint64("first", 1, "the first seed")
 	sagas   = flag.Int("sagas", 100, "how many sagas a seed has")
 	without = flag.String("without", "", "kinds of faults to leave out, joined by commas")
-	sqlite  = flag.Bool("sqlite", false, "keep the services' rows in SQLite")
+	inFiles = flag.Bool("sqlite", false, "keep the services' rows in SQLite")
 	tell    = flag.Bool("tell", false, "print all that happens; for one seed")
 )
 
 func simulate(t *testing.T, o Options) (r Result) {
 	t.Helper()
-	if *sqlite && o.SQLite == "" {
+	if *inFiles && o.SQLite == "" {
 		o.SQLite = t.TempDir()
 	}
 	synctest.Test(t, func(*testing.T) { r = Run(o) })
@@ -112,6 +113,9 @@ func TestSimulation(t *testing.T) {
 					o := options(*first + uint64(i))
 					r := simulate(t, o)
 					sum.add(&r)
+					if (i+1)%1000 == 0 {
+						fmt.Fprintf(os.Stderr, "%d of %d seeds, %v\n", i+1, n, time.Since(began).Round(time.Second))
+					}
 					if r.Failure != nil {
 						report(t, o, &r)
 					}
@@ -125,6 +129,17 @@ func TestSimulation(t *testing.T) {
 			if sum.faults[f] == 0 {
 				t.Errorf("a fault was never injected: %s", f)
 			}
+		}
+	}
+}
+
+// TestSimulationInSQLite is the same over SQLite, where a service works on one saga at a time.
+func TestSimulationInSQLite(t *testing.T) {
+	for seed := range uint64(4) {
+		o := options(seed + 1)
+		o.Sagas, o.SQLite = 50, t.TempDir()
+		if r := simulate(t, o); r.Failure != nil {
+			t.Errorf("seed %d: %v\ndrawn: %s", o.Seed, r.Failure, r.Drawn)
 		}
 	}
 }

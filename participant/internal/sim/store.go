@@ -420,7 +420,9 @@ func (p *process) committed(t *tx, about string) error {
 func (p *process) enter() bool {
 	db := p.svc.db
 	if db.exclusive {
-		p.w.wait(func() bool { return !db.held })
+		for db.held { // again: another one may have been first
+			p.w.wait(func() bool { return !db.held })
+		}
 		db.held = true
 	}
 	return db.exclusive

@@ -37,16 +37,15 @@ type Options struct {
 
 // world is one simulated world.
 type world struct {
-	options   Options
-	seed      uint64
-	rng       *rand.Rand // of what the world consists, and of what is planned
-	dice      *rand.Rand // of what happens: who is next, what fails
-	began     time.Time
-	trace     hash.Hash64
-	line      []byte
-	steps     int
-	restAsked int
-	failure   *Failure
+	options Options
+	seed    uint64
+	rng     *rand.Rand // of what the world consists, and of what is planned
+	dice    *rand.Rand // of what happens: who is next, what fails
+	began   time.Time
+	trace   hash.Hash64
+	line    []byte
+	steps   int
+	failure *Failure
 
 	current  *routine
 	runnable []*routine
