@@ -198,11 +198,30 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 			return "G6: the saga was aborted twice"
 		}
 		l.flags |= saidAborted
+	case AbortRejected:
+		if l.flags&(logInTime|saidAborted) == logInTime {
+			return fmt.Sprintf("a cancel came in time and was rejected as %q", ev.Failure.Code)
+		}
+		if why := a.refusal(l); ev.Failure.Code != why {
+			return fmt.Sprintf("G6: a request was rejected as %q, and the saga is %s", ev.Failure.Code, why)
+		}
 	}
 	if past := ev.Type == Aborted || ev.Type == StepFailed || ev.Type == StepSkipped; past && l.executed&a.pivot != 0 {
 		return fmt.Sprintf("G5: %s was emitted although the pivot had completed", ev.short())
 	}
 	return ""
+}
+
+// refusal is why a request is rejected by an arbiter that has read all of the log.
+func (a *auditor) refusal(l *ledger) string {
+	switch {
+	case l.executed&a.pivot != 0:
+		return "committed"
+	case a.pivot == 0 && a.sinks&^l.told == 0 && l.flags&(saidAborted|logTurned) == 0:
+		return "completed"
+	default:
+		return "aborted"
+	}
 }
 
 // logged is called when an event enters the log.
