@@ -19,6 +19,7 @@ type ledger struct {
 	told                     uint8 // Completed is in the log
 	flags                    uint8
 	cause                    uint8 // 1 + the step whose Failed turned the log
+	lost                     uint8 // CompensationFailed was committed, whatever came later
 	parked                   uint8 // services that have the saga parked, as the log tells
 }
 
@@ -32,7 +33,7 @@ const (
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.parked)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.lost, l.parked)
 }
 
 type auditor struct {
@@ -150,7 +151,7 @@ func (a *auditor) inOrder(l *ledger, step int) string {
 	held := a.held(l)
 	switch a.d.Strategy() {
 	case BestEffort:
-		held &^= l.gaveUp
+		held &^= l.lost
 		fallthrough
 	case ReverseOrder:
 		held &= a.dependents[step]
@@ -189,10 +190,13 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 			return fmt.Sprintf("G6: %s was announced a second time", ev.short())
 		}
 		l.reverted |= bit
-		if a.reverse() && a.dependents[i]&(a.held(l)&^l.gaveUp) != 0 {
-			return fmt.Sprintf("G4: %s says that it is undone while the effect of %s stands",
-				a.names[i], a.list(a.dependents[i]&(a.held(l)&^l.gaveUp)))
+		if a.reverse() {
+			if broken := a.inOrder(l, i); broken != "" {
+				return broken
+			}
 		}
+	case CompensationFailed:
+		l.lost |= bit
 	case Aborted:
 		if l.flags&saidAborted != 0 {
 			return "G6: the saga was aborted twice"

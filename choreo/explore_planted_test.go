@@ -381,6 +381,49 @@ var plants = []plant{
 		},
 		caught: "G6: an instance that had ended as compensated became parked",
 	},
+	{
+		name: "a handler that was put off is not due", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, _ Run) Decision {
+			decision.Again = false
+			return decision
+		}),
+		caught: "G3: nothing turned the saga back, and a, b, c never ran",
+	},
+	{
+		name: "a step that was put off waits as one without all its triggers", shape: "two roots with a join", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			if run == RunExecute {
+				decision.Row.State = RowWaiting
+			}
+			return decision
+		}),
+		caught: "G3: nothing turned the saga back, and",
+	},
+	{
+		name: "that Compensate was put off is not stored", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			decision.Changed = run == RunExecute
+			return decision
+		}),
+		caught: "G2: reading Failed(b) once more does something to a",
+	},
+	{
+		name: "Compensate that was put off waits for its dependents anew", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			decision.Row.Settled = nil
+			return decision
+		}),
+		caught: "G2: reading Failed(b) once more does something to a",
+	},
+}
+
+// puttingOff replaces Defer by what a function makes of its decision.
+func puttingOff(f func(Decision, Run) Decision) func(rules) rules {
+	return func(r rules) rules {
+		real := r.putOff
+		r.putOff = func(d *Definition, step string, row Row, run Run) Decision { return f(real(d, step, row, run), run) }
+		return r
+	}
 }
 
 // TestExploreFindsPlantedFaults runs the explorer over faulty rules: each must be

@@ -324,6 +324,9 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 		if !acts && !reflect.DeepEqual(decision.Row.State, row.State) {
 			t.Fatalf("%s changes the row and says that it does not", ev.short())
 		}
+		for decision.Run != RunNothing && rapid.Bool().Draw(t, "put off") {
+			decision = putOff(t, m, decision)
+		}
 		if decision.Run != RunNothing {
 			res := Result{Output: Output{Data: []byte(m.step.Name)}}
 			if decision.Run == RunExecute && m.fails {
@@ -347,6 +350,20 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 		}
 	}
 	return row.State, emits
+}
+
+// putOff finds no place for a handler, and runs it when it is due: nothing is different.
+func putOff(t *rapid.T, m *model, asked Decision) Decision {
+	given := deepCopy(asked.Row)
+	off := Defer(m.d, m.step.Name, asked.Row, asked.Run)
+	if !off.Changed || !off.Again || off.Run != RunNothing || len(off.Emit) > 0 || off.Row.Attempt != asked.Row.Attempt {
+		t.Fatalf("put off as %+v", off)
+	}
+	due := Resume(m.d, m.step.Name, off.Row)
+	if due.Run != asked.Run || !reflect.DeepEqual(given, asked.Row) {
+		t.Fatalf("%s was put off, and due is %q", asked.Run, due.Run)
+	}
+	return due
 }
 
 func deepCopy(r Row) Row {
