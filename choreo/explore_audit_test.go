@@ -2,6 +2,7 @@ package choreo
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -18,25 +19,29 @@ type ledger struct {
 	told                     uint8 // Completed is in the log
 	flags                    uint8
 	cause                    uint8 // 1 + the step whose Failed turned the log
+	lost                     uint8 // CompensationFailed was committed, whatever came later
+	parked                   uint8 // services that have the saga parked, as the log tells
 }
 
 const (
 	logStarted uint8 = 1 << iota
 	logTurned        // Failed or Aborted is in the log
 	logKept          // and what came first was a Failed that keeps
-	logAsked         // AbortRequested is in the log of a started saga, unanswered
+	logAsked         // AbortRequested is in the log, unanswered
 	saidAborted
+	saidStarted
 	logInTime // AbortRequested is in the log at a time when nothing had decided the saga
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.lost, l.parked)
 }
 
 type auditor struct {
 	d          *Definition
 	names      []string
 	number     map[string]int
+	services   []string
 	after      []uint8 // by step: those that it waits for
 	dependents []uint8
 	undoAfter  []uint8
@@ -147,7 +152,7 @@ func (a *auditor) inOrder(l *ledger, step int) string {
 	held := a.held(l)
 	switch a.d.Strategy() {
 	case BestEffort:
-		held &^= l.gaveUp
+		held &^= l.lost
 		fallthrough
 	case ReverseOrder:
 		held &= a.dependents[step]
@@ -186,20 +191,50 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 			return fmt.Sprintf("G6: %s was announced a second time", ev.short())
 		}
 		l.reverted |= bit
-		if a.reverse() && a.dependents[i]&(a.held(l)&^l.gaveUp) != 0 {
-			return fmt.Sprintf("G4: %s says that it is undone while the effect of %s stands",
-				a.names[i], a.list(a.dependents[i]&(a.held(l)&^l.gaveUp)))
+		if a.reverse() {
+			if broken := a.inOrder(l, i); broken != "" {
+				return broken
+			}
 		}
+	case CompensationFailed:
+		l.lost |= bit
+	case Started:
+		if l.flags&saidStarted != 0 {
+			return "G6: the saga was started twice"
+		}
+		if a.pivot == 0 && l.flags&saidAborted != 0 { // a pivot's owner needs not know of the start
+			return "G6: the saga was started although it had been aborted"
+		}
+		l.flags |= saidStarted
 	case Aborted:
 		if l.flags&saidAborted != 0 {
 			return "G6: the saga was aborted twice"
 		}
 		l.flags |= saidAborted
+	case AbortRejected:
+		if l.flags&(logInTime|saidAborted) == logInTime {
+			return fmt.Sprintf("a cancel came in time and was rejected as %q", ev.Failure.Code)
+		}
+		if why := a.refusal(l); ev.Failure.Code != why {
+			return fmt.Sprintf("G6: a request was rejected as %q, and the saga is %s", ev.Failure.Code, why)
+		}
 	}
 	if past := ev.Type == Aborted || ev.Type == StepFailed || ev.Type == StepSkipped; past && l.executed&a.pivot != 0 {
 		return fmt.Sprintf("G5: %s was emitted although the pivot had completed", ev.short())
 	}
 	return ""
+}
+
+// refusal is why a request is rejected by an arbiter that has read all of the log.
+func (a *auditor) refusal(l *ledger) string {
+	switch {
+	case l.executed&a.pivot != 0:
+		return "committed"
+	case a.pivot == 0 && a.sinks&^l.told == 0 && l.flags&(saidAborted|logTurned) == 0:
+		return "completed"
+	default:
+		return "aborted"
+	}
 }
 
 // logged is called when an event enters the log.
@@ -208,9 +243,6 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	case Started:
 		l.flags |= logStarted
 	case AbortRequested:
-		if l.flags&logStarted == 0 {
-			break
-		}
 		l.flags |= logAsked
 		// A pivot decides with its owner, which the log tells only later.
 		if a.pivot == 0 && l.flags&logTurned == 0 && a.sinks&^l.told != 0 {
@@ -237,6 +269,27 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	return ""
 }
 
+// parking is called when an event of parking enters the log for the first time.
+func (a *auditor) parking(l *ledger, ev *Event) {
+	if ev.Type == SagaParked || ev.Type == SagaReleased {
+		l.parked ^= 1 << slices.Index(a.services, ev.Source)
+	}
+}
+
+// showsParked demands that an instance names who has the saga parked, and says so in its
+// status unless that says more.
+func (a *auditor) showsParked(l *ledger, in *Instance) string {
+	shown := uint8(0)
+	for _, p := range in.Parked {
+		shown |= 1 << slices.Index(a.services, p.Service)
+	}
+	more := in.Status == "" || in.Status == StatusStuck || in.Status.Ended()
+	if shown != l.parked || !more && (in.Status == StatusParked) != (l.parked != 0) {
+		return fmt.Sprintf("G6: parked by services %b, and the instance says %s", l.parked, instanceText(in))
+	}
+	return ""
+}
+
 // rest is called for each state in which nothing can happen any more.
 func (a *auditor) rest(x *explorer, s *state) string {
 	l := &s.ledger
@@ -255,6 +308,8 @@ func (a *auditor) rest(x *explorer, s *state) string {
 		want = StatusFailed
 	case turned && l.gaveUp != 0:
 		want = StatusStuck
+	case turned && l.flags&logStarted == 0:
+		want = "" // it was queued, and never started
 	case turned:
 		want = StatusCompensated
 	}
@@ -358,6 +413,12 @@ func instanceText(in *Instance) string {
 	}
 	if in.Cause != nil {
 		b.WriteString(" why=" + in.Cause.Code)
+	}
+	for _, p := range in.Parked {
+		b.WriteString(" parked by " + p.Service)
+	}
+	if len(in.parkings) > 0 {
+		fmt.Fprintf(&b, " after %q", in.parkings)
 	}
 	for _, s := range in.Steps {
 		fmt.Fprintf(&b, "; %s %s", s.Name, s.Status)

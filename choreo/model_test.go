@@ -112,6 +112,7 @@ func anyEvents(t *rapid.T, d *Definition) []*Event {
 	types := []EventType{
 		Started, AbortRequested, Aborted, AbortRejected, StepCompleted, StepCompleted, StepCompleted,
 		StepFailed, StepSkipped, StepStuck, StepCompensated, CompensationFailed,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected,
 	}
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *Event {
 		ev := &Event{Type: rapid.SampledFrom(types).Draw(t, "type"), Partition: 3, Payload: []byte("x")}
@@ -279,8 +280,10 @@ func (m *model) expected() (RowState, [][]string) {
 		for i, ev := range m.history {
 			if ev.Type == AbortRequested && i == turned {
 				emits[i] = append([]string{"Aborted"}, emits[i]...)
+			} else if ev.Type == AbortRequested && ran < turned && !m.fails {
+				emits[i] = append(emits[i], "AbortRejected committed")
 			} else if ev.Type == AbortRequested {
-				emits[i] = append(emits[i], "AbortRejected")
+				emits[i] = append(emits[i], "AbortRejected aborted")
 			}
 		}
 	}
@@ -321,6 +324,9 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 		if !acts && !reflect.DeepEqual(decision.Row.State, row.State) {
 			t.Fatalf("%s changes the row and says that it does not", ev.short())
 		}
+		for decision.Run != RunNothing && rapid.Bool().Draw(t, "put off") {
+			decision = putOff(t, m, decision)
+		}
 		if decision.Run != RunNothing {
 			res := Result{Output: Output{Data: []byte(m.step.Name)}}
 			if decision.Run == RunExecute && m.fails {
@@ -344,6 +350,20 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 		}
 	}
 	return row.State, emits
+}
+
+// putOff finds no place for a handler, and runs it when it is due: nothing is different.
+func putOff(t *rapid.T, m *model, asked Decision) Decision {
+	given := deepCopy(asked.Row)
+	off := Defer(m.d, m.step.Name, asked.Row, asked.Run)
+	if !off.Changed || !off.Again || off.Run != RunNothing || len(off.Emit) > 0 || off.Row.Attempt != asked.Row.Attempt {
+		t.Fatalf("put off as %+v", off)
+	}
+	due := Resume(m.d, m.step.Name, off.Row)
+	if due.Run != asked.Run || !reflect.DeepEqual(given, asked.Row) {
+		t.Fatalf("%s was put off, and due is %q", asked.Run, due.Run)
+	}
+	return due
 }
 
 func deepCopy(r Row) Row {
@@ -388,30 +408,49 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 			}
 		}
 		row := Row{State: RowOpen, Home: AnyPartition}
-		open := true
+		open, how := true, "aborted"
+		queued := rapid.IntRange(0, len(history)).Draw(t, "admitted at") // 0: never queued
+		if queued > 0 {
+			row = Row{State: RowQueued, Home: AnyPartition, Inputs: []Output{{Data: []byte("in")}}}
+		}
 		for i, ev := range history {
 			want := "[]"
 			switch {
+			case i < queued && ev.Type != Aborted && ev.Type != AbortRequested: // it has not begun
 			case ev.Type == AbortRequested && pivot == "" && open:
 				want, open = "[Aborted]", false
 			case ev.Type == AbortRequested && pivot == "":
-				want = "[AbortRejected]"
+				want = "[AbortRejected " + how + "]"
 			case ev.Type == StepFailed || ev.Type == Aborted:
 				open = false
-			case ev.Type == StepCompleted:
-				delete(closers, ev.Step)
-				open = open && len(closers) > 0
+			case ev.Type == StepCompleted && open:
+				if delete(closers, ev.Step); len(closers) == 0 {
+					open, how = false, "completed"
+				}
 			}
 			decision := React(d, SagaRow, row, ev)
 			var said []string
 			for j := range decision.Emit {
-				said = append(said, eventName(decision.Emit[j].Type, ""))
+				said = append(said, eventName(decision.Emit[j].Type, "", decision.Emit[j].flags()...))
 			}
 			if (decision.Changed || len(said) > 0) && !d.ReactsSaga(ev.Type, ev.Step) {
 				t.Fatalf("ReactsSaga says that %s cannot concern the saga row", ev.short())
 			}
 			if decision.Changed {
 				row = decision.Row
+			}
+			if i+1 == queued {
+				admitted := Admit(d, row)
+				if admitted.Changed != open || admitted.Changed && string(admitted.Emit[0].Output.Data) != "in" {
+					t.Fatalf("admitted as %+v, open=%v", admitted, open)
+				}
+				row = admitted.Row
+			}
+			if i < queued-1 && open {
+				if row.State != RowQueued || len(said) > 0 {
+					t.Fatalf("at event %d, %s: a queued row becomes %s, emits %v", i, ev.short(), row.State, said)
+				}
+				continue
 			}
 			if fmt.Sprint(said) != want || (row.State == RowOpen) != open {
 				t.Fatalf("at event %d, %s: row %s, emits %v; want %s and open=%v", i, ev.short(), row.State, said, want, open)

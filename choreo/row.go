@@ -12,7 +12,7 @@ type RowState string
 const (
 	RowNone       RowState = ""            // no row yet
 	RowWaiting    RowState = "waiting"     // some of the steps that it waits for have completed
-	RowRetrying   RowState = "retrying"    // Execute failed and is due again
+	RowRetrying   RowState = "retrying"    // Execute failed, or was put off, and is due again
 	RowPending    RowState = "pending"     // Execute was begun and is completed from outside
 	RowCompleted  RowState = "completed"   // Execute committed, or was bypassed
 	RowFailed     RowState = "failed"      // Execute failed for good
@@ -24,12 +24,21 @@ const (
 
 // The states of the initiator's saga row.
 const (
+	RowQueued RowState = "queued" // not started yet: Admit starts it
 	RowOpen   RowState = "open"   // may still be aborted
 	RowClosed RowState = "closed" // its outcome is decided
 )
 
+// RowParked is the state of the row by which a service knows that it has parked a saga.
+// The rules never see such a row: who keeps it holds the saga's events back from them.
+const RowParked RowState = "parked"
+
 // SagaRow is the step name under which [React] knows the initiator's saga row.
 const SagaRow = ""
+
+// ParkedRow is the step name under which a row in state [RowParked] is kept. No step can
+// have it.
+const ParkedRow = "*"
 
 // Row is what a service keeps of one of its steps in one saga; under [SagaRow] it
 // is what the initiator keeps of the saga itself. The zero value is "none".
@@ -43,7 +52,7 @@ type Row struct {
 	Attempt   int      // of Execute, later of Compensate, so far
 	Noted     []string // steps it waits for that completed; sinks that did, for a saga row
 	Settled   []string // undoing: steps that will never (again) hold an effect
-	Inputs    []Output // outputs that came with the triggers
+	Inputs    []Output // outputs that came with the triggers; queued: the saga's input
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
 	Origin    Origin   // retrying, pending, undoing: what later events of the step refer to
@@ -107,8 +116,9 @@ type Emission struct {
 	Bypassed bool
 	Keep     bool
 	Failure  *Failure
-	Output   Output // StepCompleted
+	Output   Output // StepCompleted: the step's output; Started: the saga's input
 	Carried  []Output
 	By, Note string // of a command, or of the one that it answers
+	Target   string // ReleaseRequested
 	Resolve  Resolve
 }

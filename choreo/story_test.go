@@ -107,6 +107,7 @@ var shortTypes = map[EventType]string{
 	StepCompleted: "Completed", StepFailed: "Failed", StepSkipped: "Skipped", StepStuck: "Stuck",
 	StepCompensated: "Compensated", CompensationFailed: "CompensationFailed",
 	RetryRequested: "RetryRequested", ResolveRequested: "ResolveRequested", CommandRejected: "CommandRejected",
+	SagaParked: "Parked", SagaReleased: "Released", ReleaseRequested: "ReleaseRequested", ReleaseRejected: "ReleaseRejected",
 }
 
 // eventName prints an event as stories write it: "Failed(b) keep".
@@ -131,14 +132,20 @@ func (e *Emission) flags() []string {
 	if e.Keep {
 		flags = append(flags, "keep")
 	}
+	if e.Type == AbortRejected && e.Failure != nil {
+		flags = append(flags, e.Failure.Code)
+	}
 	return flags
 }
 
 func (ev *Event) short() string {
-	e := Emission{Bypassed: ev.Bypassed, Keep: ev.Keep}
+	e := Emission{Type: ev.Type, Bypassed: ev.Bypassed, Keep: ev.Keep, Failure: ev.Failure}
 	name := eventName(ev.Type, ev.Step, e.flags()...)
 	if ev.Resolve != "" {
 		name += " as " + string(ev.Resolve)
+	}
+	if ev.Type == SagaParked || ev.Type == SagaReleased {
+		name += " by " + ev.Source
 	}
 	return name
 }
