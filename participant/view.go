@@ -83,7 +83,7 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in time.Duration) {
 	d.Row.Origin = choreo.Origin{
 		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
-		Command: d.Row.Origin.Command,
+		Commands: d.Row.Origin.Commands,
 	}
 	if v.due == nil {
 		v.due = make(map[string]time.Duration)

@@ -30,19 +30,20 @@ type outlet struct{ service, saga string }
 
 // story is what is known of one saga.
 type story struct {
-	id      string
-	shape   *shape // nil until it is known
-	acts    []act  // by step: what was done
-	marks   []mark // by step: what the log says
-	turned  string // the type of the first event that turned it back
-	kept    bool   // that undid nothing
-	asked   int    // deadlines that asked for an abort
-	home    int32  // the partition of its events
-	begun   time.Duration
-	decided time.Duration // when it turned back, or nothing could turn it back any more; 0: not yet
-	aborts  []request
-	answers map[string]int  // causation → how many answers
-	parked  map[string]bool // services that cannot go on with it
+	id        string
+	shape     *shape // nil until it is known
+	acts      []act  // by step: what was done
+	marks     []mark // by step: what the log says
+	turned    string // the type of the first event that turned it back
+	kept      bool   // that undid nothing
+	asked     int    // deadlines that asked for an abort
+	home      int32  // the partition of its events
+	initiator string
+	begun     time.Duration
+	decided   time.Duration // when it turned back, or nothing could turn it back any more; 0: not yet
+	aborts    []request
+	answers   map[string]int  // causation → how many answers
+	parked    map[string]bool // services that cannot go on with it
 }
 
 // request asks for an abort.
@@ -368,7 +369,7 @@ func (a *auditor) published(e *record) {
 func (a *auditor) publishedSaga(s *story, e *record) {
 	switch e.typ {
 	case evStarted:
-		s.begun = a.w.now()
+		s.begun, s.initiator = a.w.now(), e.source
 	case evRequested:
 		s.aborts = append(s.aborts, request{e.id, !s.closed() || e.partition != s.home})
 	case evParked:

@@ -17,7 +17,8 @@ import (
 // left to do.
 func (a *auditor) restless(n int, excused func(*story) bool) []string {
 	var list []string
-	if excused == nil {
+	some := excused != nil
+	if !some {
 		excused = func(*story) bool { return false }
 	}
 	for _, st := range a.w.starts {
@@ -33,7 +34,8 @@ func (a *auditor) restless(n int, excused func(*story) bool) []string {
 		}
 	}
 	for at, left := range a.left {
-		if len(left) > 0 && !excused(a.sagas[at.saga]) {
+		away := some && a.w.serviceOf(at.service).gone > a.w.now()
+		if len(left) > 0 && !away && !excused(a.sagas[at.saga]) {
 			list = append(list, fmt.Sprintf("%s has %d events of %s in its outbox", at.service, len(left), at.saga))
 		}
 	}
@@ -101,7 +103,7 @@ func (a *auditor) judgeSaga(s *story) {
 			a.w.fail("G3 all or undone", s.id, "an abort was asked for and nobody answered: "+r.id)
 		}
 	}
-	if d := s.shape.deadline; d > 0 && s.asked == 0 && s.decided-s.begun > d+lateness {
+	if d := s.shape.deadline; d > 0 && s.asked == 0 && s.decided-s.begun > d+a.lateness(s) {
 		a.w.fail("G3 all or undone", s.id, fmt.Sprintf("its deadline of %v never asked, and it was decided after %v", d, s.decided-s.begun))
 	}
 	for i := range s.shape.steps {
@@ -126,8 +128,14 @@ func (a *auditor) judgeSaga(s *story) {
 	}
 }
 
-// lateness is by how much a deadline may be late: its service may be gone, its clock wrong.
-const lateness = 45 * time.Minute
+// lateness is by how much a deadline may be late: its service may be away, its clock wrong.
+func (a *auditor) lateness(s *story) time.Duration {
+	late := 12*time.Minute + a.w.serviceOf(s.initiator).away
+	if a.w.faults[ClockJump] {
+		late += 20 * time.Minute
+	}
+	return late
+}
 
 // outcome is how the saga ended, in the auditor's words.
 func (s *story) outcome() string {

@@ -180,7 +180,7 @@ func bugsOfRules() []*bug {
 	}
 }
 
-func forgetCommands(r *choreo.Row) { r.Origin.Command = "" }
+func forgetCommands(r *choreo.Row) { r.Origin.Commands = "" }
 
 // bugsOfStores break what a transaction promises.
 func bugsOfStores() []*bug {

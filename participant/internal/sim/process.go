@@ -186,8 +186,13 @@ func (p *process) join(generation int) {
 }
 
 func (p *process) keep(rec *choreo.Record) bool {
-	overlooks := p.w.bug.keep
-	return p.steps.Keep(rec) && (overlooks == nil || overlooks(rec))
+	bug := p.w.bug
+	if bug.records != nil {
+		own := []choreo.Record{*rec}
+		bug.records(p, own)
+		rec = &own[0]
+	}
+	return p.steps.Keep(rec) && (bug.keep == nil || bug.keep(rec))
 }
 
 func (p *process) handle(ctx context.Context, batch []choreo.Record) error {
@@ -352,7 +357,11 @@ func (p *process) runClock() {
 
 func (p *process) runPrune() {
 	for {
-		p.w.sleep(10*time.Minute+p.w.within(time.Minute), nil)
+		every := 10 * time.Minute
+		if p.w.bug.prune != nil {
+			every = time.Minute
+		}
+		p.w.sleep(every+p.w.within(time.Minute), nil)
 		for wait := time.Duration(0); wait < time.Minute; {
 			var err error
 			if wait, err = p.steps.Prune(p.ctx); err != nil {

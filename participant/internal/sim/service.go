@@ -20,6 +20,7 @@ type service struct {
 	builds    []int                                    // of the instances
 	closers   []func()
 	unlocked  unlocked      // of a planted bug
+	away      time.Duration // how long it was, in all, at most
 	gone      time.Duration // until when none is started
 	born      int           // how many processes there were
 
@@ -184,7 +185,8 @@ func (s *service) loseDatabase(d time.Duration) {
 
 // leave stops the whole service for long.
 func (s *service) leave(d time.Duration) {
-	s.gone = s.w.now() + d
+	s.away += min(d, max(s.w.now()+d-s.gone, 0)) // it may be away already
+	s.gone = max(s.gone, s.w.now()+d)
 	for i, p := range s.instances {
 		if p != nil {
 			s.w.kill(p)

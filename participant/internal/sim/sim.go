@@ -128,6 +128,9 @@ func (w *world) live() {
 	if list := w.auditor.restless(3, w.excused); len(list) > 0 && w.failure == nil {
 		w.fail("G8 isolation, G10 no coordinator", "", "nothing is wrong with them, and they do not come to rest beside others: "+strings.Join(list, "; "))
 	}
+	if w.faults[ServiceGone] {
+		w.run(w.now()+40*time.Minute, nil) // deadlines have to fire meanwhile
+	}
 	w.heal()
 	w.attend()
 	if !w.run(w.now()+restWithin, w.atRest) && w.failure == nil {
