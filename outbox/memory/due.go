@@ -72,6 +72,38 @@ func (s *Store) dueNow(query outbox.DueQuery) ([]outbox.Due, error) {
 	return list, nil
 }
 
+// Hasten makes the rows of a kind due now.
+func (s *Store) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpHasten})); err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	n, err := s.hastenNow(kind)
+	if err == nil {
+		err = s.after(Effect{Op: OpHasten})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) hastenNow(kind outbox.DueKind) (n int, err error) {
+	db := s.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	now := db.now()
+	for row, at := range db.due {
+		if at.After(now) && db.kind(row) == kind {
+			db.due[row] = now
+			n++
+		}
+	}
+	return n, nil
+}
+
 // kind tells what Except knows of a row. The database is locked.
 func (db *Database) kind(row dueRow) outbox.DueKind {
 	k := outbox.DueKind{Saga: row.saga.Saga, Step: row.step}
