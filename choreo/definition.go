@@ -182,7 +182,8 @@ func (d *Definition) Reacts(owned []string, t EventType, step string) bool {
 		return d.graph.pivot >= 0 && slices.Contains(owned, d.Pivot())
 	case RetryRequested, ResolveRequested:
 		return slices.Contains(owned, step)
-	case AbortRejected, StepStuck, CommandRejected:
+	case AbortRejected, StepStuck, CommandRejected,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected: // those of parking are nothing to a row
 	}
 	return false
 }

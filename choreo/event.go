@@ -18,6 +18,16 @@ const (
 	Aborted EventType = "choreo.saga.aborted"
 	// AbortRejected is the arbiter's no: the saga had closed before the request.
 	AbortRejected EventType = "choreo.saga.abort-rejected"
+	// SagaParked says that the service in Source cannot go on with the saga, and why: it
+	// keeps what it reads of it until it can.
+	SagaParked EventType = "choreo.saga.parked"
+	// SagaReleased says that the service in Source goes on with a saga that it had parked.
+	SagaReleased EventType = "choreo.saga.released"
+	// ReleaseRequested is an operator's command to the service in Target: try again to go on
+	// with the saga that it has parked.
+	ReleaseRequested EventType = "choreo.saga.release-requested"
+	// ReleaseRejected is the service's no to ReleaseRequested, and why.
+	ReleaseRejected EventType = "choreo.saga.release-rejected"
 
 	// StepCompleted says that Execute committed, or that the step was bypassed.
 	StepCompleted EventType = "choreo.step.completed"
@@ -46,6 +56,7 @@ const (
 
 var eventTypes = map[EventType]bool{
 	Started: false, AbortRequested: false, Aborted: false, AbortRejected: false,
+	SagaParked: false, SagaReleased: false, ReleaseRequested: false, ReleaseRejected: false,
 	StepCompleted: true, StepFailed: true, StepSkipped: true, StepStuck: true,
 	StepCompensated: true, CompensationFailed: true,
 	RetryRequested: true, ResolveRequested: true, CommandRejected: true,
@@ -73,10 +84,11 @@ type Event struct {
 
 	Bypassed bool     // StepCompleted: a false condition or a failed optional step
 	Keep     bool     // StepFailed: CompensateWhen decided that nothing is undone
-	Failure  *Failure // StepFailed, StepStuck, CompensationFailed; the reason of aborts and rejections
+	Failure  *Failure // StepFailed, StepStuck, CompensationFailed, SagaParked; the reason of aborts and rejections
 
 	By      string  // commands and their answers: who gave the command
 	Note    string  // commands and their answers: why
+	Target  string  // ReleaseRequested: the service that is to try again
 	Resolve Resolve // ResolveRequested
 
 	ContentType string   // of Payload

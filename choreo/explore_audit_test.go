@@ -2,6 +2,7 @@ package choreo
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type ledger struct {
 	told                     uint8 // Completed is in the log
 	flags                    uint8
 	cause                    uint8 // 1 + the step whose Failed turned the log
+	parked                   uint8 // services that have the saga parked, as the log tells
 }
 
 const (
@@ -30,13 +32,14 @@ const (
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.parked)
 }
 
 type auditor struct {
 	d          *Definition
 	names      []string
 	number     map[string]int
+	services   []string
 	after      []uint8 // by step: those that it waits for
 	dependents []uint8
 	undoAfter  []uint8
@@ -237,6 +240,27 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	return ""
 }
 
+// parking is called when an event of parking enters the log for the first time.
+func (a *auditor) parking(l *ledger, ev *Event) {
+	if ev.Type == SagaParked || ev.Type == SagaReleased {
+		l.parked ^= 1 << slices.Index(a.services, ev.Source)
+	}
+}
+
+// showsParked demands that an instance names who has the saga parked, and says so in its
+// status unless that says more.
+func (a *auditor) showsParked(l *ledger, in *Instance) string {
+	shown := uint8(0)
+	for _, p := range in.Parked {
+		shown |= 1 << slices.Index(a.services, p.Service)
+	}
+	more := in.Status == "" || in.Status == StatusStuck || in.Status.Ended()
+	if shown != l.parked || !more && (in.Status == StatusParked) != (l.parked != 0) {
+		return fmt.Sprintf("G6: parked by services %b, and the instance says %s", l.parked, instanceText(in))
+	}
+	return ""
+}
+
 // rest is called for each state in which nothing can happen any more.
 func (a *auditor) rest(x *explorer, s *state) string {
 	l := &s.ledger
@@ -358,6 +382,12 @@ func instanceText(in *Instance) string {
 	}
 	if in.Cause != nil {
 		b.WriteString(" why=" + in.Cause.Code)
+	}
+	for _, p := range in.Parked {
+		b.WriteString(" parked by " + p.Service)
+	}
+	if len(in.parkings) > 0 {
+		fmt.Fprintf(&b, " after %q", in.parkings)
 	}
 	for _, s := range in.Steps {
 		fmt.Fprintf(&b, "; %s %s", s.Name, s.Status)

@@ -177,7 +177,7 @@ type move struct {
 // state without such a move is at rest.
 func (m *move) goesOn() bool {
 	switch m.by.kind {
-	case actStart, actRead, actTimer, actPublish:
+	case actStart, actRead, actTimer, actPublish, actRelease:
 		return true
 	default:
 		return false
@@ -194,6 +194,11 @@ func (x *explorer) moves(s *state, visit func(*move)) {
 		visit(&m)
 	}
 	for v := range x.services {
+		if s.parked&(1<<v) != 0 {
+			x.publishes(s, v, visit)
+			x.parks(s, v, visit)
+			continue
+		}
 		if s.off[v] < s.log.n {
 			next := *s
 			next.off[v]++
@@ -252,6 +257,13 @@ func (x *explorer) faults(s *state, visit func(*move)) {
 			visit(&m)
 		}
 	}
+	if s.left.parks > 0 && s.started {
+		for v := range x.services {
+			if s.parked&(1<<v) == 0 {
+				x.parks(s, v, visit)
+			}
+		}
+	}
 	if s.left.crashes > 0 {
 		for v := range x.services {
 			for to := range s.off[v] {
@@ -274,6 +286,21 @@ func (x *explorer) faults(s *state, visit func(*move)) {
 	}
 }
 
+// parks lets a service park the saga, or release it where it has.
+func (x *explorer) parks(s *state, v int, visit func(*move)) {
+	m := move{by: action{kind: actPark, who: uint8(v)}, next: *s}
+	ev := Event{Type: SagaParked, Source: x.services[v]}
+	if s.parked&(1<<v) != 0 {
+		m.by.kind, ev.Type = actRelease, SagaReleased
+	} else {
+		m.next.left.parks--
+	}
+	m.next.parked ^= 1 << v
+	ev.ID = fmt.Sprint(ev.Type, ev.Source, s.left.parks)
+	m.broken = x.emit(&m.next, v, x.internEvent(ev))
+	visit(&m)
+}
+
 // emit puts an event into a service's outbox.
 func (x *explorer) emit(s *state, service int, ev uint8) string {
 	q := &s.out[service]
@@ -283,8 +310,9 @@ func (x *explorer) emit(s *state, service int, ev uint8) string {
 	q.at[q.n] = ev
 	q.n++
 	// The answer to a cancel or a command may come after the end, and changes nothing then.
-	answer := x.events[ev].Type == AbortRejected || x.events[ev].Type == Aborted || x.events[ev].Type == CommandRejected
-	if x.folds[s.fold].Status.Ended() && !answer {
+	// So may the word of a service that cannot read any more what it need not.
+	late := []EventType{AbortRejected, Aborted, CommandRejected, SagaParked, SagaReleased}
+	if x.folds[s.fold].Status.Ended() && !slices.Contains(late, x.events[ev].Type) {
 		return fmt.Sprintf("G6: the log told that the saga had ended as %s, and then %s was emitted",
 			x.folds[s.fold].Status, x.events[ev].short())
 	}
@@ -310,6 +338,12 @@ func (x *explorer) append(s *state, ev uint8, again bool) string {
 	}
 	if now := x.folds[s.fold].Status; ended.Ended() && now != ended {
 		return fmt.Sprintf("G6: an instance that had ended as %s became %s", ended, now)
+	}
+	if !again {
+		x.audit.parking(&s.ledger, &x.events[ev])
+	}
+	if broken := x.audit.showsParked(&s.ledger, x.folds[s.fold]); broken != "" {
+		return broken
 	}
 	return x.audit.logged(&s.ledger, &x.events[ev])
 }
@@ -486,6 +520,10 @@ func (x *explorer) line(s *state, by action) string {
 		return fmt.Sprintf("%s crashes and reads again from %s on", who, x.events[s.log.at[by.what]].short())
 	case actAgain:
 		return fmt.Sprintf("a stale duplicate of %s is appended", x.events[by.who].short())
+	case actPark:
+		return who + " parks the saga"
+	case actRelease:
+		return who + " releases the saga"
 	case actCommand:
 		return fmt.Sprintf("an operator appends %s", x.events[x.commands[by.who]].short())
 	default:

@@ -318,6 +318,44 @@ var plants = []plant{
 		},
 		caught: "G6: the log told that the saga had ended as compensated, and then",
 	},
+	{
+		name: "the fold parks a saga again at a stale duplicate", shape: "linear", bounds: bounds{parks: 1, dups: 1},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool {
+				in.parkings = nil
+				return in.Apply(ev)
+			}
+			return r
+		},
+		caught: "G6: the instance differs with duplicates and without",
+	},
+	{
+		name: "the fold releases a saga for all when one service does", shape: "linear", bounds: bounds{parks: 2},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool {
+				if ev.Type == SagaReleased {
+					in.Parked = slices.DeleteFunc(slices.Clone(in.Parked), func(p ParkedAt) bool { return p.Service != ev.Source })
+				}
+				return in.Apply(ev)
+			}
+			return r
+		},
+		caught: "G6: parked by services",
+	},
+	{
+		name: "the fold shows a saga as parked that has ended", shape: "linear", bounds: bounds{parks: 1},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool {
+				changed := in.Apply(ev)
+				if changed && len(in.Parked) > 0 && in.Status != "" {
+					in.Status = StatusParked
+				}
+				return changed
+			}
+			return r
+		},
+		caught: "G6: an instance that had ended as compensated became parked",
+	},
 }
 
 // TestExploreFindsPlantedFaults runs the explorer over faulty rules: each must be

@@ -41,6 +41,7 @@ func (s *shape) runs() []bounds {
 			{cancels: 1, forgets: 1, undoFails: 1},
 			{cancels: 2, retries: 2},
 			{undoFails: 1, commands: 1},
+			{undoFails: 1, parks: 1},
 		}
 	default:
 		return []bounds{
@@ -50,6 +51,8 @@ func (s *shape) runs() []bounds {
 			{cancels: 2, retries: 2, undoFails: 2},
 			{crashes: 1, retries: 1, undoFails: 1, commands: 1},
 			{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1},
+			{dups: 1, parks: 1},
+			{undoFails: 1, parks: 2},
 		}
 	}
 }

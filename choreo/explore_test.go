@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,11 +40,23 @@ type bounds struct {
 	retries   uint8 // Execute or Compensate fails in a way that is retried
 	undoFails uint8 // Compensate is out of retries
 	commands  uint8 // an operator commands a step, any one and at any moment
+	parks     uint8 // a service parks the saga: until it releases it, it reads nothing
 }
 
 func (b bounds) String() string {
-	return fmt.Sprintf("cancels %d, crashes %d, forgotten deletes %d, duplicates %d, retries %d, lost compensations %d, commands %d",
-		b.cancels, b.crashes, b.forgets, b.dups, b.retries, b.undoFails, b.commands)
+	var some []string
+	for _, of := range []struct {
+		kind string
+		n    uint8
+	}{
+		{"cancels", b.cancels}, {"crashes", b.crashes}, {"forgotten deletes", b.forgets}, {"duplicates", b.dups},
+		{"retries", b.retries}, {"lost compensations", b.undoFails}, {"commands", b.commands}, {"parkings", b.parks},
+	} {
+		if of.n > 0 {
+			some = append(some, fmt.Sprintf("%s %d", of.kind, of.n))
+		}
+	}
+	return strings.Join(some, ", ")
 }
 
 // queue is a short list of events, comparable and free of pointers.
@@ -58,6 +71,7 @@ type state struct {
 	timers  uint8                // steps whose handler is due again
 	started bool
 	twice   uint8 // services whose outbox head was published already
+	parked  uint8 // services that have parked the saga
 	left    bounds
 	fold    uint16 // the instance of the whole log
 	plain   uint16 // the instance of the log without duplicates
@@ -81,6 +95,8 @@ const (
 	actAgain
 	actCancel
 	actCommand
+	actPark
+	actRelease
 )
 
 // action is one edge: who acts, and which of the ways in which it can go.
@@ -150,7 +166,7 @@ func newExplorer(d *Definition, initiator string, r rules) *explorer {
 		visited: map[[2]uint64]struct{}{},
 	}
 	x.services = slices.Compact(slices.Sorted(slices.Values(append(d.Services(), initiator))))
-	x.initiator = slices.Index(x.services, initiator)
+	x.initiator, x.audit.services = slices.Index(x.services, initiator), x.services
 	for _, s := range x.services {
 		var owned []int
 		for i := range d.Steps() {
@@ -198,7 +214,7 @@ func (x *explorer) internEvent(ev Event) uint8 {
 	if ev.Failure != nil {
 		code = ev.Failure.Code
 	}
-	key := fmt.Sprint(ev.short(), ev.Source, ev.Attempt, code)
+	key := fmt.Sprint(ev.short(), ev.Source, ev.Attempt, code, ev.ID)
 	id, ok := x.eventIDs[key]
 	if !ok {
 		if len(x.events) == resumed {
@@ -248,8 +264,8 @@ func (x *explorer) hash(s *state) [2]uint64 {
 	if s.started {
 		flags |= 1
 	}
-	b = append(b, flags, s.timers, s.base, s.left.cancels, s.left.crashes, s.left.forgets, s.left.dups,
-		s.left.retries, s.left.undoFails, s.left.commands)
+	b = append(b, flags, s.timers, s.parked, s.base, s.left.cancels, s.left.crashes, s.left.forgets, s.left.dups,
+		s.left.retries, s.left.undoFails, s.left.commands, s.left.parks)
 	b = append(b, s.off[:len(x.services)]...)
 	b = binary.LittleEndian.AppendUint16(b, s.fold)
 	b = binary.LittleEndian.AppendUint16(b, s.plain)

@@ -150,6 +150,28 @@ func TestInstanceStatuses(t *testing.T) {
 	}
 }
 
+// TestInstanceTellsWhoHasParkedIt: in the order in which they said so, with why and since when.
+func TestInstanceTellsWhoHasParkedIt(t *testing.T) {
+	d := definition(t, "a @one\nb @two after a")
+	in := told(t, d,
+		Event{Type: SagaParked, ID: "1", Source: "two", Failure: no},
+		Event{Type: Started},
+		Event{Type: SagaParked, ID: "2", Source: "one"},
+	)
+	require.Equal(t, StatusParked, in.Status)
+	require.False(t, in.Status.Ended())
+	require.Equal(t, []ParkedAt{{Service: "two", Failure: no, Since: minute(0)}, {Service: "one", Since: minute(2)}}, in.Parked)
+
+	require.True(t, in.Apply(&Event{Type: SagaReleased, ID: "3", Source: "two", Time: minute(3)}))
+	require.Equal(t, []ParkedAt{{Service: "one", Since: minute(2)}}, in.Parked)
+	require.Equal(t, minute(3), in.UpdatedAt)
+	require.False(t, in.Apply(&Event{Type: SagaParked, ID: "1", Source: "two"}), "a stale duplicate")
+	require.True(t, in.Apply(&Event{Type: SagaReleased, Source: "one"}))
+	require.Equal(t, StatusRunning, in.Status)
+	require.Empty(t, in.Parked)
+	require.True(t, in.Apply(&Event{Type: SagaParked, Source: "one"}), "without an id a duplicate is not told")
+}
+
 // An instance does not need its events to have times, as logs of tests may not.
 func TestInstanceNeedsNoTimes(t *testing.T) {
 	in := NewInstance(definition(t, "a @one"))
@@ -190,7 +212,7 @@ func TestInstanceIgnoresDuplicates(t *testing.T) {
 func anyLog(t *rapid.T, d *Definition) []Event {
 	x := newExplorer(d, "shop", realRules())
 	x.endless, x.keepLog = maxLog, true
-	end, broken, story := wander(x, bounds{cancels: 2, retries: 1, undoFails: 1}, func(n int) int {
+	end, broken, story := wander(x, bounds{cancels: 2, retries: 1, undoFails: 1, parks: 2}, func(n int) int {
 		if n == 1 {
 			return 0
 		}

@@ -28,8 +28,16 @@ const (
 	RowClosed RowState = "closed" // its outcome is decided
 )
 
+// RowParked is the state of the row by which a service knows that it has parked a saga.
+// The rules never see such a row: who keeps it holds the saga's events back from them.
+const RowParked RowState = "parked"
+
 // SagaRow is the step name under which [React] knows the initiator's saga row.
 const SagaRow = ""
+
+// ParkedRow is the step name under which a row in state [RowParked] is kept. No step can
+// have it.
+const ParkedRow = "*"
 
 // Row is what a service keeps of one of its steps in one saga; under [SagaRow] it
 // is what the initiator keeps of the saga itself. The zero value is "none".
@@ -110,5 +118,6 @@ type Emission struct {
 	Output   Output // StepCompleted
 	Carried  []Output
 	By, Note string // of a command, or of the one that it answers
+	Target   string // ReleaseRequested
 	Resolve  Resolve
 }

@@ -37,7 +37,8 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 		if ev.Step == step {
 			return command(d, step, row, ev) // R11
 		}
-	case AbortRejected, StepStuck, CommandRejected:
+	case AbortRejected, StepStuck, CommandRejected,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected:
 	}
 	return Decision{Row: row} // R10
 }

@@ -26,7 +26,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata pr
 //	timer STEP          the step's handler is due again
 //	log                 folds the events that follow, one a line, into an instance
 //
-// Events are written as "Failed(b) keep". Lines that begin with # are comments.
+// Events are written as "Failed(b) keep", those of parking as "Parked by two" and, a
+// second time, "Parked by two #2". Lines that begin with # are comments.
 func TestRules(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -184,6 +185,9 @@ func (s *script) fold(events []string) string {
 		for _, st := range in.Steps {
 			fmt.Fprintf(&out, " %s %s", st.Name, st.Status)
 		}
+		for _, p := range in.Parked {
+			fmt.Fprintf(&out, "; parked by %s", p.Service)
+		}
 		out.WriteString("\n")
 	}
 	return out.String()
@@ -210,6 +214,9 @@ func parseEvent(text string) (*Event, error) {
 	if ev.Type == RetryRequested || ev.Type == ResolveRequested {
 		ev.ID, ev.By = strings.Join(words, "-"), "ada"
 		ev.Resolve = Resolve(words[len(words)-1])
+	}
+	if by := slices.Index(words, "by"); by > 0 && by+1 < len(words) {
+		ev.ID, ev.Source = text, words[by+1]
 	}
 	if ev.Type == StepFailed || ev.Type == AbortRequested {
 		ev.Failure = &Failure{Class: ClassRefused, Code: "why"}

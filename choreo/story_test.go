@@ -107,6 +107,7 @@ var shortTypes = map[EventType]string{
 	StepCompleted: "Completed", StepFailed: "Failed", StepSkipped: "Skipped", StepStuck: "Stuck",
 	StepCompensated: "Compensated", CompensationFailed: "CompensationFailed",
 	RetryRequested: "RetryRequested", ResolveRequested: "ResolveRequested", CommandRejected: "CommandRejected",
+	SagaParked: "Parked", SagaReleased: "Released", ReleaseRequested: "ReleaseRequested", ReleaseRejected: "ReleaseRejected",
 }
 
 // eventName prints an event as stories write it: "Failed(b) keep".
@@ -139,6 +140,9 @@ func (ev *Event) short() string {
 	name := eventName(ev.Type, ev.Step, e.flags()...)
 	if ev.Resolve != "" {
 		name += " as " + string(ev.Resolve)
+	}
+	if ev.Type == SagaParked || ev.Type == SagaReleased {
+		name += " by " + ev.Source
 	}
 	return name
 }

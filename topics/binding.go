@@ -33,6 +33,7 @@ const (
 	hUndo        = "ce_undo"
 	hBy          = "ce_by"
 	hNote        = "ce_note"
+	hTarget      = "ce_target"
 	hResolve     = "ce_resolve"
 	hErrClass    = "ce_errorclass"
 	hErrCode     = "ce_errorcode"
@@ -85,7 +86,7 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 		Partition: ev.Partition,
 		Key:       []byte(ev.SagaID),
 		Value:     ev.Payload,
-		Headers:   make([]choreo.Header, 0, 18+len(ev.Carried)),
+		Headers:   make([]choreo.Header, 0, 20+len(ev.Carried)),
 	}
 	contentType := ev.ContentType
 	if rec.Value == nil { // a record without a value would be a tombstone
@@ -120,6 +121,7 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	}
 	add(hBy, storable(ev.By))
 	add(hNote, storable(ev.Note))
+	add(hTarget, ev.Target)
 	add(hResolve, string(ev.Resolve))
 	if f := ev.Failure; f != nil {
 		add(hErrClass, storable(string(f.Class)))
@@ -146,13 +148,14 @@ type Head struct {
 	Step      string
 	Initiator string
 	Source    string // the service that emitted it; empty where the header is missing
+	Target    string // ReleaseRequested: the service that it is for
 }
 
 // ReadHead reads the head of an event from a record's headers, without decoding the
 // rest and without allocating: its strings share the record's memory and hold as long
 // as nobody changes that. The error is a [*DecodeError].
 func ReadHead(rec *choreo.Record) (Head, error) {
-	var spec, typ, saga, version, step, initiator, source []byte
+	var spec, typ, saga, version, step, initiator, source, target []byte
 	for i := range slices.Backward(rec.Headers) { // so that the first of a key wins, as in Record.Header
 		value := rec.Headers[i].Value
 		switch rec.Headers[i].Key {
@@ -170,6 +173,8 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 			initiator = value
 		case hSource:
 			source = value
+		case hTarget:
+			target = value
 		}
 	}
 	if string(spec) != specVersion {
@@ -179,12 +184,20 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	head := Head{Type: known, Saga: view(saga), Step: view(step), Initiator: view(initiator), Source: view(source)}
+	head := Head{
+		Type: known, Saga: view(saga), Step: view(step),
+		Initiator: view(initiator), Source: view(source), Target: view(target),
+	}
 	if head.Version, err = number(hVersion, version, 1); err != nil {
 		return Head{}, err
 	}
 	if err := required(hSaga, head.Saga); err != nil {
 		return Head{}, err
+	}
+	if known == choreo.ReleaseRequested {
+		if err := required(hTarget, head.Target); err != nil {
+			return Head{}, err
+		}
 	}
 	switch {
 	case head.Initiator == "" && needsInitiator(known):
@@ -221,7 +234,7 @@ func Decode(rec *choreo.Record) (*choreo.Event, error) {
 	}
 	ev := &choreo.Event{
 		Type: head.Type, Saga: strings.Clone(head.Saga), Version: head.Version,
-		Step: strings.Clone(head.Step), Initiator: strings.Clone(head.Initiator),
+		Step: strings.Clone(head.Step), Initiator: strings.Clone(head.Initiator), Target: strings.Clone(head.Target),
 		Time: rec.Time, Payload: rec.Value, Partition: rec.Partition, Offset: rec.Offset,
 	}
 	var failure choreo.Failure
@@ -324,6 +337,7 @@ var knownTypes = [...]choreo.EventType{
 	choreo.StepCompleted, choreo.Started, choreo.StepCompensated, choreo.StepFailed, choreo.StepSkipped,
 	choreo.AbortRequested, choreo.Aborted, choreo.AbortRejected, choreo.StepStuck, choreo.CompensationFailed,
 	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
+	choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected,
 }
 
 func number(header string, value []byte, least int) (int, error) {
