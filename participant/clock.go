@@ -121,9 +121,27 @@ func (p *Participant[Tx]) runClock(ctx context.Context) {
 	}
 }
 
+// hasten has all sagas that are parked tried as soon as this process runs: what kept
+// another build from going on with them may not keep this one.
+func (p *Participant[Tx]) hasten(ctx context.Context) error {
+	if p.hastened.Load() {
+		return nil
+	}
+	for saga := range p.topicOf {
+		if _, err := p.store.Hasten(ctx, outbox.DueKind{Saga: saga, Step: choreo.ParkedRow, State: choreo.RowParked}); err != nil {
+			return err
+		}
+	}
+	p.hastened.Store(true)
+	return nil
+}
+
 // look returns the rows that are due and that this process does not act on yet: from now on
 // it does, until actOn. It returns after how long to look again, unless the clock rings.
 func (p *Participant[Tx]) look(ctx context.Context) ([]outbox.Due, time.Duration, error) {
+	if err := p.hasten(ctx); err != nil {
+		return nil, 0, err
+	}
 	p.clock.silence()
 	// Those that are acted on may be among the rows: ask for enough to see others.
 	due, err := p.store.Due(ctx, outbox.DueQuery{Limit: 2 * p.cfg.Lanes})
@@ -140,18 +158,29 @@ func (p *Participant[Tx]) actOn(ctx context.Context, due outbox.Due) {
 	ctx, stop := p.grace(ctx)
 	defer stop()
 	r := p.roles[version{due.SagaID.Saga, due.Version}]
-	if r == nil {
+	switch {
+	case due.State == choreo.RowParked && p.topicOf[due.SagaID.Saga] != "":
+		_ = p.release(ctx, due.SagaID, &due, nil) // as below
+		return
+	case r == nil:
 		if err := p.postpone(ctx, due); err != nil {
 			p.cfg.Logger.Debug("due row is not postponed", zap.Error(err)) // it is still due
 		}
 		return
 	}
 	t := &task[Tx]{role: r, id: due.SagaID, ev: &choreo.Event{Partition: choreo.AnyPartition}}
-	if due.Step == choreo.SagaRow {
-		t.ev.Initiator = p.cfg.Service
-		t.decide = func(v *view[Tx]) *call { v.expire(t.ev); return nil }
-	} else {
-		t.decide = func(v *view[Tx]) *call { return v.resume(due, t.ev) }
+	t.decide = func(_ context.Context, v *view[Tx]) (*call, error) {
+		if due.Step == choreo.SagaRow {
+			t.ev.Initiator = p.cfg.Service
+			v.expire(t.ev)
+			return nil, nil
+		}
+		return v.resume(due, t.ev), nil
+	}
+	t.blocked = func(v *view[Tx], c *call, why *choreo.Error) *repeat {
+		v.hold(t.ev, why)
+		v.putOff(c.step)
+		return nil
 	}
 	_ = p.do(ctx, t) // it fails only where ctx ends; the row is due all the same
 }
@@ -209,17 +238,27 @@ func (v *view[Tx]) resume(due outbox.Due, ev *choreo.Event) *call {
 	if row.Attempt != due.Attempt {
 		return nil // another process has acted on it
 	}
-	ev.Initiator, ev.ID, ev.Partition = row.Origin.Initiator, row.Origin.CausationID, row.Home
-	ev.TraceParent, ev.TraceState = row.Origin.TraceParent, row.Origin.TraceState
+	recall(ev, row)
 	if row.State == choreo.RowPending {
 		delete(v.left, due.Step) // past the pivot it goes on waiting, without a time
 		v.apply(due.Step, choreo.Expire(v.role.def, due.Step, row), ev)
 		return nil
 	}
-	d := choreo.Resume(v.role.def, due.Step, row)
+	return v.again(due.Step, ev)
+}
+
+// again returns the handler of a step that is to be run once more.
+func (v *view[Tx]) again(step string, ev *choreo.Event) *call {
+	d := choreo.Resume(v.role.def, step, v.steps[step])
 	if d.Run == choreo.RunNothing {
-		v.apply(due.Step, d, ev)
+		v.apply(step, d, ev)
 		return nil
 	}
-	return &call{step: due.Step, decision: d}
+	return &call{step: step, decision: d}
+}
+
+// recall makes of an event what the row has kept of the one that it reacts to.
+func recall(ev *choreo.Event, row choreo.Row) {
+	ev.Initiator, ev.ID, ev.Partition = row.Origin.Initiator, row.Origin.CausationID, row.Home
+	ev.TraceParent, ev.TraceState = row.Origin.TraceParent, row.Origin.TraceState
 }

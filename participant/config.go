@@ -31,6 +31,10 @@ type Config struct {
 	// InFlight bounds the events that were fetched and are not yet handled; fetching
 	// pauses above it. Default: 4096.
 	InFlight int
+	// ParkUnhandled allows for steps of this service without a handler: a saga that comes to
+	// one is parked, see the package's documentation. Default: Run returns an error that names
+	// such steps.
+	ParkUnhandled bool
 	// RetryInPlace is the longest delay of a retry that is waited for on the spot, with
 	// the saga's lane: it needs no commit. A longer one is a row with a due time, which
 	// outlives the process, and the lane goes on. Default: 50 ms; negative: none is

@@ -25,24 +25,29 @@ type attempts struct {
 // verdict is the failure of a handler whose unit was rolled back. It is recorded by
 // a unit of its own, in which the rules see the row anew: it may have moved on.
 type verdict struct {
-	step string
-	run  choreo.Run
-	err  *choreo.Error
+	step     string
+	run      choreo.Run
+	err      *choreo.Error
+	obstacle *choreo.Error // the handler could not be run at all
 }
+
+// about reports whether the verdict is on this call.
+func (f *verdict) about(c *call) bool { return f != nil && f.step == c.step && f.run == c.decision.Run }
 
 // task is what one unit of work after the other is done about, until it is done.
 type task[Tx any] struct {
-	role *role[Tx]
+	role *role[Tx] // nil: the version is not known, or only to decide
 	id   outbox.SagaID
 	// ev is the event that was read, or what a row has kept of one.
 	ev *choreo.Event
-	// decide applies the rules to the view. It returns the handler that is to be run, if any.
-	decide func(*view[Tx]) *call
-}
-
-// read is the task of an event that was read.
-func read[Tx any](r *role[Tx], id outbox.SagaID, ev *choreo.Event) *task[Tx] {
-	return &task[Tx]{role: r, id: id, ev: ev, decide: func(v *view[Tx]) *call { return v.react(ev) }}
+	// decide applies the rules to the view. It returns the handler that is to be run, if any,
+	// and an error where the database is at fault.
+	decide func(ctx context.Context, v *view[Tx]) (*call, error)
+	// blocked does what is to be done where a call cannot be run, with a view of which nothing
+	// that was decided is left. It says how to go on.
+	blocked func(v *view[Tx], c *call, why *choreo.Error) *repeat
+	// done, if set, has the last word on the transaction that ends the task.
+	done func(v *view[Tx])
 }
 
 // do does a task. It returns an error only where ctx ended before; then an event is read
@@ -86,19 +91,34 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
 
-	v := p.newView(t.role, t.id, unit.Rows(t.id))
-	c := t.decide(v)
+	v := p.newView(unit, t.id, t.role)
+	c, err := t.decide(ctx, v)
+	if err != nil {
+		return nil, err
+	}
 	var next *repeat
+	blocked := false
 	if c != nil {
+		failed := known.verdict
 		c.decision.Row.Attempt += known.made[c.step]
 		res := choreo.Result{}
-		if failed := known.verdict; failed != nil && failed.step == c.step && failed.run == c.decision.Run {
-			res.Err = failed.err
-		} else if res = p.run(ctx, unit.Tx(), t.role, t.id, c); res.Err != nil {
-			return p.fault(ctx, unit, c, res.Err, known)
+		if failed.about(c) {
+			res.Err, c.obstacle = failed.err, failed.obstacle
+		} else if c.obstacle == nil {
+			if res = p.run(ctx, v, c); res.Err != nil {
+				return p.fault(ctx, unit, c, res.Err, known)
+			}
 		}
 		known.verdict = nil
-		next = p.conclude(v, c, t.ev, res, known)
+		if blocked = c.obstacle != nil; blocked {
+			v.discard()
+			next = t.blocked(v, c, c.obstacle)
+		} else {
+			next = p.conclude(v, c, t.ev, res, known)
+		}
+	}
+	if next == nil && !blocked && t.done != nil {
+		t.done(v)
 	}
 	var changes outbox.Changes
 	v.collect(&changes)
@@ -135,7 +155,7 @@ func (p *Participant[Tx]) fault(ctx context.Context, unit outbox.Unit[Tx], c *ca
 	if rollback != nil {
 		p.cfg.Logger.Debug("rollback", zap.Error(rollback))
 	}
-	known.verdict = &verdict{step: c.step, run: c.decision.Run, err: failure}
+	known.verdict = &verdict{step: c.step, run: c.decision.Run, err: failure, obstacle: c.obstacle}
 	return &repeat{}, nil
 }
 
@@ -191,8 +211,8 @@ func policyOf(def *choreo.Definition, c *call) choreo.RetryPolicy {
 }
 
 // run calls the handler that a rule asks for, and classifies how it ended.
-func (p *Participant[Tx]) run(ctx context.Context, tx Tx, r *role[Tx], id outbox.SagaID, c *call) (res choreo.Result) {
-	def := r.def.Step(c.step)
+func (p *Participant[Tx]) run(ctx context.Context, v *view[Tx], c *call) (res choreo.Result) {
+	r, id, tx, def := v.role, v.id, v.unit.Tx(), v.role.def.Step(c.step)
 	in := &invocation{
 		def: r.def, step: def, sagaID: id.ID, row: &c.decision.Row, run: c.decision.Run,
 		attempt: c.decision.Row.Attempt + 1, codec: p.cfg.Codec, intercept: p.cfg.Intercept,
@@ -213,10 +233,18 @@ func (p *Participant[Tx]) run(ctx context.Context, tx Tx, r *role[Tx], id outbox
 		}
 	}()
 	var err error
-	if c.decision.Run == choreo.RunCompensate {
-		err = r.handlers[c.step].compensate(stepCtx, tx, in)
-	} else {
-		res.Output, res.Bypassed, err = r.handlers[c.step].execute(stepCtx, tx, in)
+	switch h := r.handlers[c.step]; {
+	case h == nil:
+		err = noHandler(r.def, c.step)
+	case c.decision.Run == choreo.RunCompensate:
+		err = h.compensate(stepCtx, tx, in)
+	default:
+		res.Output, res.Bypassed, err = h.execute(stepCtx, tx, in)
+	}
+	var obstacle *obstacleError
+	if errors.As(err, &obstacle) {
+		c.obstacle = obstacle.why
+		return choreo.Result{Err: obstacle.why}
 	}
 	var pending *pendingError
 	if errors.As(err, &pending) && c.decision.Run == choreo.RunExecute {

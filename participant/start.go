@@ -63,7 +63,7 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 	if unit.Rows(key).Saga != nil {
 		return ref, nil
 	}
-	home := p.homes.of(r.topic, id)
+	home := p.homes.of(p.topicOf[saga.Name()], id)
 	event := &choreo.Event{
 		ID: p.world.NewID(), Type: choreo.Started, Saga: key.Saga, Version: saga.Version(), SagaID: id,
 		Source: p.cfg.Service, Initiator: p.cfg.Service, Time: p.world.Now(),
@@ -75,7 +75,7 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 			SagaID: key, Version: saga.Version(),
 			Row: choreo.Row{State: choreo.RowOpen, Home: home}, DueIn: saga.Deadline(),
 		}},
-		Entries: []outbox.Entry{entryOf(event, r.topic)},
+		Entries: []outbox.Entry{entryOf(event, p.topicOf[saga.Name()])},
 	})
 	if err != nil {
 		return fail(err)
