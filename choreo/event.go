@@ -16,7 +16,10 @@ const (
 	AbortRequested EventType = "choreo.saga.abort-requested"
 	// Aborted is the arbiter's yes: from here on the saga goes backwards.
 	Aborted EventType = "choreo.saga.aborted"
-	// AbortRejected is the arbiter's no: the saga had closed before the request.
+	// AbortRejected is the arbiter's no: the saga had closed before the request. The code of
+	// its Failure says how: "committed" (the pivot has completed), "completed" (every step
+	// has) or "aborted" (it goes or went backwards already). Its Note is the reason that the
+	// request gave.
 	AbortRejected EventType = "choreo.saga.abort-rejected"
 	// SagaParked says that the service in Source cannot go on with the saga, and why: it
 	// keeps what it reads of it until it can.
@@ -87,7 +90,7 @@ type Event struct {
 	Failure  *Failure // StepFailed, StepStuck, CompensationFailed, SagaParked; the reason of aborts and rejections
 
 	By      string  // commands and their answers: who gave the command
-	Note    string  // commands and their answers: why
+	Note    string  // commands and their answers: why they were given
 	Target  string  // ReleaseRequested: the service that is to try again
 	Resolve Resolve // ResolveRequested
 

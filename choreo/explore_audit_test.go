@@ -19,6 +19,7 @@ type ledger struct {
 	told                     uint8 // Completed is in the log
 	flags                    uint8
 	cause                    uint8 // 1 + the step whose Failed turned the log
+	lost                     uint8 // CompensationFailed was committed, whatever came later
 	parked                   uint8 // services that have the saga parked, as the log tells
 }
 
@@ -32,7 +33,7 @@ const (
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.parked)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.lost, l.parked)
 }
 
 type auditor struct {
@@ -150,7 +151,7 @@ func (a *auditor) inOrder(l *ledger, step int) string {
 	held := a.held(l)
 	switch a.d.Strategy() {
 	case BestEffort:
-		held &^= l.gaveUp
+		held &^= l.lost
 		fallthrough
 	case ReverseOrder:
 		held &= a.dependents[step]
@@ -189,20 +190,42 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 			return fmt.Sprintf("G6: %s was announced a second time", ev.short())
 		}
 		l.reverted |= bit
-		if a.reverse() && a.dependents[i]&(a.held(l)&^l.gaveUp) != 0 {
-			return fmt.Sprintf("G4: %s says that it is undone while the effect of %s stands",
-				a.names[i], a.list(a.dependents[i]&(a.held(l)&^l.gaveUp)))
+		if a.reverse() {
+			if broken := a.inOrder(l, i); broken != "" {
+				return broken
+			}
 		}
+	case CompensationFailed:
+		l.lost |= bit
 	case Aborted:
 		if l.flags&saidAborted != 0 {
 			return "G6: the saga was aborted twice"
 		}
 		l.flags |= saidAborted
+	case AbortRejected:
+		if l.flags&(logInTime|saidAborted) == logInTime {
+			return fmt.Sprintf("a cancel came in time and was rejected as %q", ev.Failure.Code)
+		}
+		if why := a.refusal(l); ev.Failure.Code != why {
+			return fmt.Sprintf("G6: a request was rejected as %q, and the saga is %s", ev.Failure.Code, why)
+		}
 	}
 	if past := ev.Type == Aborted || ev.Type == StepFailed || ev.Type == StepSkipped; past && l.executed&a.pivot != 0 {
 		return fmt.Sprintf("G5: %s was emitted although the pivot had completed", ev.short())
 	}
 	return ""
+}
+
+// refusal is why a request is rejected by an arbiter that has read all of the log.
+func (a *auditor) refusal(l *ledger) string {
+	switch {
+	case l.executed&a.pivot != 0:
+		return "committed"
+	case a.pivot == 0 && a.sinks&^l.told == 0 && l.flags&(saidAborted|logTurned) == 0:
+		return "completed"
+	default:
+		return "aborted"
+	}
 }
 
 // logged is called when an event enters the log.

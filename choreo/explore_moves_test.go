@@ -26,6 +26,7 @@ type outcome struct {
 	again   bool // the handler is due again
 	command bool // it answers an operator's command
 	retry   bool // it takes one of bounds.retries
+	putOff  bool // it takes one of bounds.defers
 	text    string
 }
 
@@ -123,7 +124,10 @@ func (x *explorer) ask(step int, row uint16, ev uint8) []outcome {
 		o.gaveUp = decision.Run == RunCompensate && end.res.Err != nil && !concluded.Again
 		all = append(all, o)
 	}
-	return all
+	o := x.outcome(row, x.rules.putOff(x.def, name, decision.Row, decision.Run), service)
+	o.putOff, o.text = true, fmt.Sprintf("%s is put off", decision.Run)
+	o.command = ev != resumed && x.isCommand(ev)
+	return append(all, o)
 }
 
 // askPending returns how a pending step can end: by an answer from outside, or because
@@ -386,7 +390,7 @@ func (t *transaction) run(s state, rows []int, service int, p progress) {
 	}
 	for i := range all {
 		o := &all[i]
-		if o.retry && s.left.retries == 0 || o.gaveUp && s.left.undoFails == 0 {
+		if o.retry && s.left.retries == 0 || o.gaveUp && s.left.undoFails == 0 || o.putOff && s.left.defers == 0 {
 			continue
 		}
 		next, now := s, p
@@ -395,6 +399,9 @@ func (t *transaction) run(s state, rows []int, service int, p progress) {
 		}
 		if o.gaveUp {
 			next.left.undoFails--
+		}
+		if o.putOff {
+			next.left.defers--
 		}
 		if b := t.commit(&next, step, service, o); now.broken == "" {
 			now.broken = b

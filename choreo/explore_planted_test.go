@@ -236,6 +236,31 @@ var plants = []plant{
 		caught: "a cancel was never answered",
 	},
 	{
+		name: "R8 a rejection does not say why", shape: "linear", bounds: bounds{cancels: 2},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			for i := range decision.Emit {
+				if decision.Emit[i].Type == AbortRejected {
+					decision.Emit[i].Failure = ev.Failure // the reason that was asked with
+				}
+			}
+			return decision
+		}),
+		caught: "G6: a request was rejected as \"cancelled\", and the saga is",
+	},
+	{
+		name: "R8 the arbiter rejects what it should grant", shape: "linear", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if ev.Type == AbortRequested && step == SagaRow && decision.Changed {
+				decision.Row = row
+				decision.Emit = []Emission{{Type: AbortRejected, Failure: &Failure{Code: "aborted"}}}
+			}
+			return decision
+		}),
+		caught: "a cancel came in time and was rejected as",
+	},
+	{
 		name: "R9 the saga row is never closed", shape: "linear",
 		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
 			if step == SagaRow && ev.Type == StepCompleted {
@@ -254,7 +279,7 @@ var plants = []plant{
 			}
 			return decision
 		}),
-		caught: "a cancel came in time and was not heeded",
+		caught: "a cancel came in time and was rejected as",
 	},
 	{
 		name: "a filter that keeps is forgotten by one step", shape: "failures that keep",
@@ -285,7 +310,7 @@ var plants = []plant{
 		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
 			decision := real(d, step, row, ev)
 			if ev.Type == AbortRejected && step == SagaRow {
-				decision.Emit = []Emission{{Type: AbortRejected}}
+				decision.Emit = []Emission{{Type: AbortRejected, Failure: ev.Failure}}
 			}
 			return decision
 		}),
@@ -356,6 +381,49 @@ var plants = []plant{
 		},
 		caught: "G6: an instance that had ended as compensated became parked",
 	},
+	{
+		name: "a handler that was put off is not due", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, _ Run) Decision {
+			decision.Again = false
+			return decision
+		}),
+		caught: "G3: nothing turned the saga back, and a, b, c never ran",
+	},
+	{
+		name: "a step that was put off waits as one without all its triggers", shape: "two roots with a join", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			if run == RunExecute {
+				decision.Row.State = RowWaiting
+			}
+			return decision
+		}),
+		caught: "G3: nothing turned the saga back, and",
+	},
+	{
+		name: "that Compensate was put off is not stored", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			decision.Changed = run == RunExecute
+			return decision
+		}),
+		caught: "G2: reading Failed(b) once more does something to a",
+	},
+	{
+		name: "Compensate that was put off waits for its dependents anew", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			decision.Row.Settled = nil
+			return decision
+		}),
+		caught: "G2: reading Failed(b) once more does something to a",
+	},
+}
+
+// puttingOff replaces Defer by what a function makes of its decision.
+func puttingOff(f func(Decision, Run) Decision) func(rules) rules {
+	return func(r rules) rules {
+		real := r.putOff
+		r.putOff = func(d *Definition, step string, row Row, run Run) Decision { return f(real(d, step, row, run), run) }
+		return r
+	}
 }
 
 // TestExploreFindsPlantedFaults runs the explorer over faulty rules: each must be

@@ -42,6 +42,8 @@ func (s *shape) runs() []bounds {
 			{cancels: 2, retries: 2},
 			{undoFails: 1, commands: 1},
 			{undoFails: 1, parks: 1},
+			{cancels: 1, defers: 2},
+			{undoFails: 1, commands: 1, defers: 1},
 		}
 	default:
 		return []bounds{
@@ -53,6 +55,8 @@ func (s *shape) runs() []bounds {
 			{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1},
 			{dups: 1, parks: 1},
 			{undoFails: 1, parks: 2},
+			{cancels: 1, crashes: 1, retries: 1, defers: 2},
+			{undoFails: 1, commands: 1, defers: 2},
 		}
 	}
 }

@@ -40,6 +40,7 @@ type bounds struct {
 	retries   uint8 // Execute or Compensate fails in a way that is retried
 	undoFails uint8 // Compensate is out of retries
 	commands  uint8 // an operator commands a step, any one and at any moment
+	defers    uint8 // a handler finds no place and is put off
 	parks     uint8 // a service parks the saga: until it releases it, it reads nothing
 }
 
@@ -50,7 +51,8 @@ func (b bounds) String() string {
 		n    uint8
 	}{
 		{"cancels", b.cancels}, {"crashes", b.crashes}, {"forgotten deletes", b.forgets}, {"duplicates", b.dups},
-		{"retries", b.retries}, {"lost compensations", b.undoFails}, {"commands", b.commands}, {"parkings", b.parks},
+		{"retries", b.retries}, {"lost compensations", b.undoFails}, {"commands", b.commands}, {"deferrals", b.defers},
+		{"parkings", b.parks},
 	} {
 		if of.n > 0 {
 			some = append(some, fmt.Sprintf("%s %d", of.kind, of.n))
@@ -115,11 +117,12 @@ type rules struct {
 	react    func(d *Definition, step string, row Row, ev *Event) Decision
 	conclude func(d *Definition, step string, row Row, run Run, res Result) Decision
 	resume   func(d *Definition, step string, row Row) Decision
+	putOff   func(d *Definition, step string, row Row, run Run) Decision
 	apply    func(in *Instance, ev *Event) bool
 }
 
 func realRules() rules {
-	return rules{react: React, conclude: Conclude, resume: Resume, apply: (*Instance).Apply}
+	return rules{react: React, conclude: Conclude, resume: Resume, putOff: Defer, apply: (*Instance).Apply}
 }
 
 type explorer struct {
@@ -265,7 +268,7 @@ func (x *explorer) hash(s *state) [2]uint64 {
 		flags |= 1
 	}
 	b = append(b, flags, s.timers, s.parked, s.base, s.left.cancels, s.left.crashes, s.left.forgets, s.left.dups,
-		s.left.retries, s.left.undoFails, s.left.commands, s.left.parks)
+		s.left.retries, s.left.undoFails, s.left.commands, s.left.defers, s.left.parks)
 	b = append(b, s.off[:len(x.services)]...)
 	b = binary.LittleEndian.AppendUint16(b, s.fold)
 	b = binary.LittleEndian.AppendUint16(b, s.plain)

@@ -12,7 +12,7 @@ type RowState string
 const (
 	RowNone       RowState = ""            // no row yet
 	RowWaiting    RowState = "waiting"     // some of the steps that it waits for have completed
-	RowRetrying   RowState = "retrying"    // Execute failed and is due again
+	RowRetrying   RowState = "retrying"    // Execute failed, or was put off, and is due again
 	RowPending    RowState = "pending"     // Execute was begun and is completed from outside
 	RowCompleted  RowState = "completed"   // Execute committed, or was bypassed
 	RowFailed     RowState = "failed"      // Execute failed for good

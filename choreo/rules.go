@@ -1,9 +1,6 @@
 package choreo
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // React is the rules R1 to R10 of the design: what the owner of a step does about
 // an event of a saga. With step [SagaRow] it is what the initiator does with its
@@ -31,7 +28,7 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 		}
 	case AbortRequested:
 		if d.Pivot() == step {
-			return arbitrate(step, row, ev) // R8
+			return arbitrate(d, step, row, ev) // R8
 		}
 	case RetryRequested, ResolveRequested:
 		if ev.Step == step {
@@ -176,94 +173,4 @@ func undone(row Row) Row {
 	row.State = RowUndone
 	row.Inputs, row.Output, row.Settled, row.Origin = nil, Output{}, nil, row.Origin.spent()
 	return row
-}
-
-// arbitrate is R8 with a pivot: its row decides.
-func arbitrate(step string, row Row, ev *Event) Decision {
-	aborted := Emission{Type: Aborted, Failure: ev.Failure}
-	switch row.State {
-	case RowNone:
-		row.State = RowSkipped
-		return Decision{Row: row, Changed: true, Emit: []Emission{aborted}}
-	case RowWaiting, RowRetrying, RowPending:
-		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, row.Origin.spent()
-		return Decision{Row: row, Changed: true, Emit: []Emission{aborted, {Type: StepSkipped, Step: step}}}
-	default:
-		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
-	}
-}
-
-// reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
-// started and never by an event. One that was made without knowing the saga's home
-// partition learns it from Started, so that its deadline asks there.
-func reactSaga(d *Definition, row Row, ev *Event) Decision {
-	arbiter := d.Pivot() == "" && ev.Type == AbortRequested
-	if row.State == RowClosed && arbiter {
-		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
-	}
-	if row.State != RowOpen {
-		return Decision{Row: row}
-	}
-	decision := Decision{Row: row}
-	switch {
-	case arbiter:
-		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
-		decision.Emit = []Emission{{Type: Aborted, Failure: ev.Failure}}
-	case ev.Type == Started && row.Home == AnyPartition:
-		decision.Row.Home, decision.Changed = ev.Partition, true
-	case ev.Type == StepFailed || ev.Type == Aborted:
-		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
-	case ev.Type == StepCompleted && d.closes(ev.Step) && !slices.Contains(row.Noted, ev.Step):
-		decision.Row.Noted = append(slices.Clip(row.Noted), ev.Step)
-		decision.Changed = true
-		if len(decision.Row.Noted) == d.closers() {
-			decision.Row.State = RowClosed
-		}
-	}
-	return decision
-}
-
-// Overdue is what the initiator does when the saga's deadline has passed: it asks for
-// the abort of a saga that is still open. The arbiter answers.
-func Overdue(d *Definition, row Row) Decision {
-	if row.State != RowOpen {
-		return Decision{Row: row}
-	}
-	return Decision{Row: row, Changed: true, Emit: []Emission{{Type: AbortRequested, Failure: &Failure{
-		Class: ClassTimeout, Code: "deadline", Message: fmt.Sprintf("not closed within %v", d.deadline),
-	}}}}
-}
-
-// closes reports whether the step's completion helps to close the saga: that of
-// the pivot, or without one of each sink.
-func (d *Definition) closes(step string) bool {
-	if p := d.Pivot(); p != "" {
-		return p == step
-	}
-	i, ok := d.index[step]
-	return ok && slices.Contains(d.graph.sinks, i)
-}
-
-func (d *Definition) closers() int {
-	if d.Pivot() != "" {
-		return 1
-	}
-	return len(d.graph.sinks)
-}
-
-// ReactsSaga reports whether an event of this type and step can change the
-// initiator's saga row. See [Definition.Reacts].
-func (d *Definition) ReactsSaga(t EventType, step string) bool {
-	switch t {
-	case Started:
-		return d.deadline > 0 // only a deadline has to find the home partition by itself
-	case StepFailed, Aborted:
-		return true
-	case StepCompleted:
-		return d.closes(step)
-	case AbortRequested:
-		return d.Pivot() == ""
-	default:
-		return false
-	}
 }

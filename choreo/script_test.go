@@ -22,7 +22,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata pr
 //	start               the initiator's saga row is made
 //	read STEP EVENT     the owner of the step reads the event; "saga" is the saga row
 //	ends STEP HOW       the handler that was asked for ends: ok, bypassed,
-//	                    refuse CODE, fail (may be retried), give-up
+//	                    refuse CODE, fail (may be retried), give-up, put-off
 //	timer STEP          the step's handler is due again
 //	log                 folds the events that follow, one a line, into an instance
 //
@@ -158,6 +158,9 @@ func (s *script) ends(step string, how []string) string {
 		res.Err = Classify(errors.New("later"))
 	case "give-up":
 		res.Err = Classify(Permanent(errors.New("never")))
+	case "put-off":
+		delete(s.asked, step)
+		return s.store(step, Defer(s.def, step, asked.Row, asked.Run))
 	default:
 		return "unknown ending\n"
 	}

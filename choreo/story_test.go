@@ -132,11 +132,14 @@ func (e *Emission) flags() []string {
 	if e.Keep {
 		flags = append(flags, "keep")
 	}
+	if e.Type == AbortRejected && e.Failure != nil {
+		flags = append(flags, e.Failure.Code)
+	}
 	return flags
 }
 
 func (ev *Event) short() string {
-	e := Emission{Bypassed: ev.Bypassed, Keep: ev.Keep}
+	e := Emission{Type: ev.Type, Bypassed: ev.Bypassed, Keep: ev.Keep, Failure: ev.Failure}
 	name := eventName(ev.Type, ev.Step, e.flags()...)
 	if ev.Resolve != "" {
 		name += " as " + string(ev.Resolve)
