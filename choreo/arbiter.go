@@ -43,8 +43,8 @@ func arbitrate(d *Definition, step string, row Row, ev *Event) Decision {
 	}}}
 	to := &decision.Row
 	switch row.State {
-	case RowOpen:
-		to.State, to.Failure = RowClosed, ev.Failure
+	case RowQueued, RowOpen:
+		to.State, to.Failure, to.Inputs = RowClosed, ev.Failure, nil
 	case RowNone:
 		to.State = RowSkipped
 	default: // R4: it was triggered
@@ -79,11 +79,12 @@ func reactSaga(d *Definition, row Row, ev *Event) Decision {
 	if row.State != RowNone && d.Pivot() == "" && ev.Type == AbortRequested {
 		return arbitrate(d, SagaRow, row, ev)
 	}
-	if row.State != RowOpen {
-		return Decision{Row: row}
-	}
 	decision := Decision{Row: row}
 	switch {
+	case row.State == RowQueued && ev.Type == Aborted: // the pivot's owner needs no Started to answer
+		decision.Row.State, decision.Row.Failure, decision.Row.Inputs = RowClosed, ev.Failure, nil
+		decision.Changed = true
+	case row.State != RowOpen:
 	case ev.Type == Started && row.Home == AnyPartition:
 		decision.Row.Home, decision.Changed = ev.Partition, true
 	case ev.Type == StepFailed || ev.Type == Aborted:
@@ -96,6 +97,17 @@ func reactSaga(d *Definition, row Row, ev *Event) Decision {
 		}
 	}
 	return decision
+}
+
+// Admit starts a saga that was queued. It does nothing to one that is not: it was
+// admitted before, or an abort came first.
+func Admit(_ *Definition, row Row) Decision {
+	if row.State != RowQueued {
+		return Decision{Row: row}
+	}
+	input, _ := row.Input("")
+	row.State, row.Inputs = RowOpen, nil
+	return Decision{Row: row, Changed: true, Emit: []Emission{{Type: Started, Output: input}}}
 }
 
 // Overdue is what the initiator does when the saga's deadline has passed: it asks for

@@ -10,9 +10,10 @@ const (
 	// Started is the first event of every saga; its payload is the saga's input.
 	Started EventType = "choreo.saga.started"
 	// AbortRequested asks the arbiter to turn the saga back: a cancel or a deadline. It
-	// is emitted only after the transaction that starts the saga has committed: before,
-	// the initiator has no row that could answer, and were the request read a second
-	// time later, it could turn back a saga whose last step has completed meanwhile.
+	// is emitted only after the transaction that starts the saga, or queues it, has
+	// committed: before, the initiator has no row that could answer, and were the request
+	// read a second time later, it could turn back a saga whose last step has completed
+	// meanwhile. A queued saga has that row: read once, the request closes it for good.
 	AbortRequested EventType = "choreo.saga.abort-requested"
 	// Aborted is the arbiter's yes: from here on the saga goes backwards.
 	Aborted EventType = "choreo.saga.aborted"

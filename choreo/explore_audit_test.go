@@ -27,8 +27,9 @@ const (
 	logStarted uint8 = 1 << iota
 	logTurned        // Failed or Aborted is in the log
 	logKept          // and what came first was a Failed that keeps
-	logAsked         // AbortRequested is in the log of a started saga, unanswered
+	logAsked         // AbortRequested is in the log, unanswered
 	saidAborted
+	saidStarted
 	logInTime // AbortRequested is in the log at a time when nothing had decided the saga
 )
 
@@ -197,6 +198,14 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 		}
 	case CompensationFailed:
 		l.lost |= bit
+	case Started:
+		if l.flags&saidStarted != 0 {
+			return "G6: the saga was started twice"
+		}
+		if a.pivot == 0 && l.flags&saidAborted != 0 { // a pivot's owner needs not know of the start
+			return "G6: the saga was started although it had been aborted"
+		}
+		l.flags |= saidStarted
 	case Aborted:
 		if l.flags&saidAborted != 0 {
 			return "G6: the saga was aborted twice"
@@ -234,9 +243,6 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	case Started:
 		l.flags |= logStarted
 	case AbortRequested:
-		if l.flags&logStarted == 0 {
-			break
-		}
 		l.flags |= logAsked
 		// A pivot decides with its owner, which the log tells only later.
 		if a.pivot == 0 && l.flags&logTurned == 0 && a.sinks&^l.told != 0 {
@@ -302,6 +308,8 @@ func (a *auditor) rest(x *explorer, s *state) string {
 		want = StatusFailed
 	case turned && l.gaveUp != 0:
 		want = StatusStuck
+	case turned && l.flags&logStarted == 0:
+		want = "" // it was queued, and never started
 	case turned:
 		want = StatusCompensated
 	}

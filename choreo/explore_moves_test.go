@@ -181,7 +181,7 @@ type move struct {
 // state without such a move is at rest.
 func (m *move) goesOn() bool {
 	switch m.by.kind {
-	case actStart, actRead, actTimer, actPublish, actRelease:
+	case actStart, actAdmit, actRead, actTimer, actPublish, actRelease:
 		return true
 	default:
 		return false
@@ -193,10 +193,15 @@ func (x *explorer) moves(s *state, visit func(*move)) {
 	if !s.started {
 		m := move{by: action{kind: actStart}, next: *s}
 		m.next.started = true
-		m.next.rows[len(x.def.Steps())] = x.internRow(Row{State: RowOpen})
-		m.broken = x.emit(&m.next, x.initiator, x.evStarted)
+		if x.queued {
+			m.next.rows[len(x.def.Steps())] = x.internRow(Row{State: RowQueued})
+		} else {
+			m.next.rows[len(x.def.Steps())] = x.internRow(Row{State: RowOpen})
+			m.broken = x.emit(&m.next, x.initiator, x.evStarted)
+		}
 		visit(&m)
 	}
+	x.admits(s, visit)
 	for v := range x.services {
 		if s.parked&(1<<v) != 0 {
 			x.publishes(s, v, visit)
@@ -220,6 +225,27 @@ func (x *explorer) moves(s *state, visit func(*move)) {
 		x.publishes(s, v, visit)
 	}
 	x.faults(s, visit)
+}
+
+// admits starts a saga that was queued. One that was closed is asked for, too.
+func (x *explorer) admits(s *state, visit func(*move)) {
+	if !x.queued || !s.started {
+		return
+	}
+	row := &s.rows[len(x.def.Steps())]
+	admitted := x.rules.admit(x.def, x.rows[*row])
+	if !admitted.Changed {
+		return
+	}
+	m := move{by: action{kind: actAdmit}, next: *s}
+	m.next.rows[len(x.def.Steps())] = x.internRow(admitted.Row)
+	for _, e := range admitted.Emit {
+		ev := x.internEvent(Event{Type: e.Type, Source: x.services[x.initiator]})
+		if b := x.emit(&m.next, x.initiator, ev); m.broken == "" {
+			m.broken = b
+		}
+	}
+	visit(&m)
 }
 
 // publishes lets the relay of a service publish the head of its outbox.
@@ -508,7 +534,13 @@ func (x *explorer) retell(before *state, m *move) []string {
 
 func (x *explorer) line(s *state, by action) string {
 	if by.kind == actStart {
+		if x.queued {
+			return x.services[x.initiator] + " queues the saga"
+		}
 		return x.services[x.initiator] + " starts the saga, which commits Started"
+	}
+	if by.kind == actAdmit {
+		return x.services[x.initiator] + " admits the saga, which commits Started"
 	}
 	who := ""
 	if int(by.who) < len(x.services) {

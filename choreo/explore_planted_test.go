@@ -382,6 +382,50 @@ var plants = []plant{
 		caught: "G6: an instance that had ended as compensated became parked",
 	},
 	{
+		name: "R8 a request is nothing to a queued saga", shape: "queued", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.State == RowQueued {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "a cancel was never answered",
+	},
+	{
+		name: "R8 a queued saga does not hear the pivot's owner", shape: "queued, with a pivot and a foreign initiator", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.State == RowQueued {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "the initiator's saga row is open",
+	},
+	{
+		name: "R8 a queued saga that is aborted stays in the queue", shape: "queued", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if row.State == RowQueued {
+				decision.Row.State = RowQueued
+			}
+			return decision
+		}),
+		caught: "G6: the saga was started although it had been aborted",
+	},
+	{
+		name: "a queued saga starts without its initiator's knowing", shape: "queued",
+		rules: func(r rules) rules {
+			real := r.admit
+			r.admit = func(d *Definition, row Row) Decision {
+				decision := real(d, row)
+				decision.Row.State = row.State
+				return decision
+			}
+			return r
+		},
+		caught: "G6: the saga was started twice",
+	},
+	{
 		name: "a handler that was put off is not due", shape: "linear", bounds: bounds{defers: 1},
 		rules: puttingOff(func(decision Decision, _ Run) Decision {
 			decision.Again = false

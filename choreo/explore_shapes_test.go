@@ -15,6 +15,7 @@ type shape struct {
 	name      string
 	def       string
 	initiator string   // default: one
+	queued    bool     // see explorer.queued
 	oneByOne  bool     // see explorer.oneByOne
 	async     []string // see explorer.async
 	large     bool     // too many interleavings for all faults together
@@ -232,6 +233,28 @@ var shapes = []shape{
 		      c @three after a`,
 		large: true,
 	},
+	{
+		name: "queued",
+		def: `a @one
+		      b @two after a`,
+		queued: true,
+	},
+	{
+		name: "queued, with a pivot and a foreign initiator",
+		def: `a @one
+		      b @two after a pivot`,
+		initiator: "shop",
+		queued:    true,
+	},
+	{
+		name: "queued, with steps past its pivot",
+		def: `a @one
+		      b @two after a pivot
+		      c @two after b
+		      d @one after b`,
+		queued: true,
+		large:  true,
+	},
 }
 
 // explorer returns an explorer of the shape over the given rules.
@@ -241,7 +264,7 @@ func (s *shape) explorer(t testing.TB, r rules) *explorer {
 		initiator = "one"
 	}
 	x := newExplorer(definition(t, s.def), initiator, r)
-	x.oneByOne, x.async = s.oneByOne, s.async
+	x.queued, x.oneByOne, x.async = s.queued, s.oneByOne, s.async
 	return x
 }
 

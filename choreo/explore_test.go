@@ -97,6 +97,7 @@ const (
 	actAgain
 	actCancel
 	actCommand
+	actAdmit
 	actPark
 	actRelease
 )
@@ -118,11 +119,12 @@ type rules struct {
 	conclude func(d *Definition, step string, row Row, run Run, res Result) Decision
 	resume   func(d *Definition, step string, row Row) Decision
 	putOff   func(d *Definition, step string, row Row, run Run) Decision
+	admit    func(d *Definition, row Row) Decision
 	apply    func(in *Instance, ev *Event) bool
 }
 
 func realRules() rules {
-	return rules{react: React, conclude: Conclude, resume: Resume, putOff: Defer, apply: (*Instance).Apply}
+	return rules{react: React, conclude: Conclude, resume: Resume, putOff: Defer, admit: Admit, apply: (*Instance).Apply}
 }
 
 type explorer struct {
@@ -134,6 +136,7 @@ type explorer struct {
 	owned     [][]int  // steps by service
 	commands  []uint8  // events by which an operator commands a step
 	async     []string // steps whose Execute may leave the end to somebody else
+	queued    bool     // the saga is queued first, and started later
 	oneByOne  bool     // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
 	audit     *auditor

@@ -409,9 +409,14 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 		}
 		row := Row{State: RowOpen, Home: AnyPartition}
 		open, how := true, "aborted"
+		queued := rapid.IntRange(0, len(history)).Draw(t, "admitted at") // 0: never queued
+		if queued > 0 {
+			row = Row{State: RowQueued, Home: AnyPartition, Inputs: []Output{{Data: []byte("in")}}}
+		}
 		for i, ev := range history {
 			want := "[]"
 			switch {
+			case i < queued && ev.Type != Aborted && ev.Type != AbortRequested: // it has not begun
 			case ev.Type == AbortRequested && pivot == "" && open:
 				want, open = "[Aborted]", false
 			case ev.Type == AbortRequested && pivot == "":
@@ -433,6 +438,19 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 			}
 			if decision.Changed {
 				row = decision.Row
+			}
+			if i+1 == queued {
+				admitted := Admit(d, row)
+				if admitted.Changed != open || admitted.Changed && string(admitted.Emit[0].Output.Data) != "in" {
+					t.Fatalf("admitted as %+v, open=%v", admitted, open)
+				}
+				row = admitted.Row
+			}
+			if i < queued-1 && open {
+				if row.State != RowQueued || len(said) > 0 {
+					t.Fatalf("at event %d, %s: a queued row becomes %s, emits %v", i, ev.short(), row.State, said)
+				}
+				continue
 			}
 			if fmt.Sprint(said) != want || (row.State == RowOpen) != open {
 				t.Fatalf("at event %d, %s: row %s, emits %v; want %s and open=%v", i, ev.short(), row.State, said, want, open)

@@ -24,6 +24,7 @@ const (
 
 // The states of the initiator's saga row.
 const (
+	RowQueued RowState = "queued" // not started yet: Admit starts it
 	RowOpen   RowState = "open"   // may still be aborted
 	RowClosed RowState = "closed" // its outcome is decided
 )
@@ -51,7 +52,7 @@ type Row struct {
 	Attempt   int      // of Execute, later of Compensate, so far
 	Noted     []string // steps it waits for that completed; sinks that did, for a saga row
 	Settled   []string // undoing: steps that will never (again) hold an effect
-	Inputs    []Output // outputs that came with the triggers
+	Inputs    []Output // outputs that came with the triggers; queued: the saga's input
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
 	Origin    Origin   // retrying, pending, undoing: what later events of the step refer to
@@ -115,7 +116,7 @@ type Emission struct {
 	Bypassed bool
 	Keep     bool
 	Failure  *Failure
-	Output   Output // StepCompleted
+	Output   Output // StepCompleted: the step's output; Started: the saga's input
 	Carried  []Output
 	By, Note string // of a command, or of the one that it answers
 	Target   string // ReleaseRequested

@@ -20,6 +20,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata pr
 //
 //	define              the definition follows, a step a line (see parseDefinition)
 //	start               the initiator's saga row is made
+//	queue               it is made, and the saga is to start later
+//	admit               a queued saga starts
 //	read STEP EVENT     the owner of the step reads the event; "saga" is the saga row
 //	ends STEP HOW       the handler that was asked for ends: ok, bypassed,
 //	                    refuse CODE, fail (may be retried), give-up, put-off
@@ -98,6 +100,10 @@ func (s *script) play(command []string) string {
 	switch {
 	case words[0] == "start" && len(words) == 1:
 		return s.store(SagaRow, Decision{Changed: true, Row: Row{State: RowOpen}})
+	case words[0] == "queue" && len(words) == 1:
+		return s.store(SagaRow, Decision{Changed: true, Row: Row{State: RowQueued, Inputs: []Output{{Data: []byte("in")}}}})
+	case words[0] == "admit" && len(words) == 1:
+		return s.store(SagaRow, Admit(s.def, s.rows[SagaRow]))
 	case words[0] == "read" && len(words) > 2:
 		ev, err := parseEvent(strings.Join(words[2:], " "))
 		if err != nil {
