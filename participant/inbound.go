@@ -284,8 +284,11 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 		return nil, err
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	var left []thread[Tx]
-	var changes outbox.Changes
+	var (
+		left    []thread[Tx]
+		views   []*view[Tx]
+		changes outbox.Changes
+	)
 	for _, t := range quiet {
 		view := p.newView(unit, t.id, t.events[0].role)
 		if view.parked() {
@@ -300,6 +303,7 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 			done++
 		}
 		view.collect(&changes)
+		views = append(views, view)
 		if done < len(t.events) {
 			t.events = t.events[done:]
 			left = append(left, t)
@@ -308,5 +312,11 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 	if changes.Empty() {
 		return left, nil
 	}
-	return left, unit.Commit(ctx, changes)
+	if err := unit.Commit(ctx, changes); err != nil {
+		return nil, err
+	}
+	for _, view := range views {
+		view.ring()
+	}
+	return left, nil
 }

@@ -33,6 +33,8 @@ type Participant[Tx any] struct {
 	homes   homes
 	outage  outage
 	clock   clock
+	limits  *limits
+	gate    gate
 	members atomic.Pointer[topics.ConsumeState]
 	running atomic.Bool
 	// hastened: this process has made parked sagas due.
@@ -69,6 +71,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 		cfg: cfg, log: log, store: store, names: names,
 		roles: make(map[version]*role[Tx], len(cfg.Sagas)), topicOf: make(map[string]string, len(cfg.Sagas)),
 	}
+	p.limits = newLimits(cfg.StepLimits, cfg.Service, cfg.Sagas)
 	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
 		d := s.Def()

@@ -39,7 +39,8 @@ type task[Tx any] struct {
 	role *role[Tx] // nil: the version is not known, or only to decide
 	id   outbox.SagaID
 	// ev is the event that was read, or what a row has kept of one.
-	ev *choreo.Event
+	ev    *choreo.Event
+	place string // the step of which a place is held, see limits
 	// decide applies the rules to the view. It returns the handler that is to be run, if any,
 	// and an error where the database is at fault.
 	decide func(ctx context.Context, v *view[Tx]) (*call, error)
@@ -97,27 +98,23 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 		return nil, err
 	}
 	var next *repeat
-	blocked := false
 	if c != nil {
-		failed := known.verdict
-		c.decision.Row.Attempt += known.made[c.step]
-		res := choreo.Result{}
-		if failed.about(c) {
-			res.Err, c.obstacle = failed.err, failed.obstacle
-		} else if c.obstacle == nil {
-			if res = p.run(ctx, v, c); res.Err != nil {
-				return p.fault(ctx, unit, c, res.Err, known)
-			}
+		res, fault := p.resultOf(ctx, t, v, c, known)
+		if fault {
+			return p.fault(ctx, unit, c, res.Err, known)
 		}
 		known.verdict = nil
-		if blocked = c.obstacle != nil; blocked {
+		switch {
+		case c.obstacle != nil:
 			v.discard()
 			next = t.blocked(v, c, c.obstacle)
-		} else {
+		case c.deferred:
+			next = p.putOff(v, c, t.ev, known)
+		default:
 			next = p.conclude(v, c, t.ev, res, known)
 		}
 	}
-	if next == nil && !blocked && t.done != nil {
+	if next == nil && (c == nil || c.obstacle == nil) && t.done != nil {
 		t.done(v)
 	}
 	var changes outbox.Changes
@@ -135,6 +132,43 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 	v.ring()
 	p.logCommit(v, c, t.ev)
 	return next, nil
+}
+
+// resultOf runs the handler that a rule asks for, unless it has been run, cannot be, or finds
+// no place. It reports whether it has failed just now.
+func (p *Participant[Tx]) resultOf(ctx context.Context, t *task[Tx], v *view[Tx], c *call, known *attempts) (res choreo.Result, fault bool) {
+	c.decision.Row.Attempt += known.made[c.step]
+	switch failed := known.verdict; {
+	case failed.about(c):
+		c.obstacle = failed.obstacle
+		return choreo.Result{Err: failed.err}, false
+	case c.obstacle != nil:
+		return choreo.Result{}, false
+	case c.step != t.place:
+		if c.deferred = !p.limits.take(c.step); c.deferred {
+			return choreo.Result{}, false
+		}
+		defer p.giveBack(c.step)
+	}
+	res = p.run(ctx, v, c)
+	return res, res.Err != nil
+}
+
+// giveBack gives back the place of a handler.
+func (p *Participant[Tx]) giveBack(step string) {
+	if p.limits.give(step) {
+		p.clock.soon()
+	}
+}
+
+// putOff leaves a handler that finds no place to the clock.
+func (p *Participant[Tx]) putOff(v *view[Tx], c *call, ev *choreo.Event, known *attempts) *repeat {
+	v.later(c.step, choreo.Defer(v.role.def, c.step, c.decision.Row, c.decision.Run), ev, atOnce)
+	delete(known.made, c.step)
+	if c.more {
+		return &repeat{}
+	}
+	return nil
 }
 
 // fault notes that a handler failed, after its unit is rolled back. Where the

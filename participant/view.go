@@ -23,6 +23,7 @@ type view[Tx any] struct {
 	entries []outbox.Entry
 	park    []outbox.Parked
 	unpark  []int64
+	closes  bool // the saga's row
 }
 
 // newView returns the rows of a saga of the unit. Its version is that of the role, or of the
@@ -45,6 +46,7 @@ type call struct {
 	decision choreo.Decision
 	more     bool // further steps of this service ask for one, too
 	pending  time.Duration
+	deferred bool          // there is no place for it: see limits
 	obstacle *choreo.Error // why it cannot be run, see obstacleError
 }
 
@@ -79,6 +81,7 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 			v.saga.Row = d.Row
 			if d.Row.State == choreo.RowClosed {
 				v.saga.DueIn = 0 // the deadline is gone
+				v.closes = true
 			}
 		} else {
 			v.steps[step] = d.Row
@@ -106,7 +109,7 @@ func (v *view[Tx]) changeDue(step string, in time.Duration) {
 
 // discard gives up what was decided so far, of which nothing is stored.
 func (v *view[Tx]) discard() {
-	v.changed, v.due, v.entries, v.park, v.unpark = nil, nil, nil, nil, nil
+	v.changed, v.due, v.entries, v.park, v.unpark, v.closes = nil, nil, nil, nil, nil, false
 }
 
 // later takes over a decision whose row is due after a while.
@@ -152,12 +155,19 @@ func (v *view[Tx]) dueIn(step string) time.Duration {
 	}
 }
 
-// ring tells the clock which rows are going to be due, once they are committed.
+// ring tells the clock which rows are going to be due, once they are committed, and
+// whether a queued saga may be admitted.
 func (v *view[Tx]) ring() {
-	for _, in := range v.due {
-		if in > 0 {
+	for step, in := range v.due {
+		switch {
+		case in > atOnce:
 			v.p.clock.ring(in)
+		case in > 0 && !v.p.limits.full(step): // else who gives a place back rings
+			v.p.clock.soon()
 		}
+	}
+	if v.closes && v.p.gate.close(v.id.Saga) {
+		v.p.clock.soon()
 	}
 }
 
