@@ -123,7 +123,7 @@ func answer[Tx any](
 		ID: row.Origin.CausationID, Initiator: row.Origin.Initiator, Partition: row.Home,
 		TraceParent: row.Origin.TraceParent, TraceState: row.Origin.TraceState,
 	}
-	v := p.newView(r, id, rows)
+	v := p.newView(unit, id, r)
 	if d := choreo.Answer(r.def, step, row, res); d.Again { // past the pivot a no is not the end
 		v.later(step, d, ev, retryDelay(r.def.Step(step).Retry, d.Row.Attempt, res.Err, p.world.Float()))
 	} else {

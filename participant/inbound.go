@@ -15,7 +15,7 @@ import (
 )
 
 // errUnknownSaga is why a well-formed event is dead-lettered.
-var errUnknownSaga = errors.New("this service knows no such saga and version")
+var errUnknownSaga = errors.New("this service knows no saga of that name")
 
 // concerns reports from a record's headers whether this service has anything to do
 // with it. What cannot be told counts as yes: handle dead-letters it.
@@ -24,8 +24,33 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 	if err != nil {
 		return true
 	}
-	r := p.roles[version{head.Saga, head.Version}]
-	return r == nil || r.def.Reacts(r.owned, head.Type, head.Step) || p.concernsSaga(r, head.Initiator, head.Type, head.Step)
+	if r := p.roles[version{head.Saga, head.Version}]; r != nil && head.Type != choreo.ReleaseRequested {
+		return p.reacts(r, head.Initiator, head.Type, head.Step)
+	}
+	switch _, known := p.topicOf[head.Saga]; {
+	case !known:
+		return true
+	case head.Type == choreo.ReleaseRequested:
+		return head.Target == p.cfg.Service
+	}
+	return mayConcern(head.Type)
+}
+
+// mayConcern reports whether some service may react to an event of this type. Events of a
+// version that is not known are kept by it.
+func mayConcern(t choreo.EventType) bool {
+	switch t {
+	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected,
+		choreo.AbortRejected, choreo.StepStuck, choreo.CommandRejected:
+		return false
+	default:
+		return true
+	}
+}
+
+// reacts reports whether this service may react to an event.
+func (p *Participant[Tx]) reacts(r *role[Tx], initiator string, t choreo.EventType, step string) bool {
+	return r.def.Reacts(r.owned, t, step) || p.concernsSaga(r, initiator, t, step)
 }
 
 // concernsSaga reports whether the event may change the saga row that this service
@@ -37,15 +62,15 @@ func (p *Participant[Tx]) concernsSaga(r *role[Tx], initiator string, t choreo.E
 
 // thread is the events of one saga in a batch, in order.
 type thread[Tx any] struct {
-	role   *role[Tx]
 	id     outbox.SagaID
-	events []received
+	events []received[Tx]
 }
 
 // received is an event and the record in which it came.
-type received struct {
+type received[Tx any] struct {
 	*choreo.Event
 	record *choreo.Record
+	role   *role[Tx] // nil: its version is not known
 }
 
 // handle is the topics.Handler: it returns nil once every record of the batch is
@@ -64,7 +89,7 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	}
 	for _, t := range threads {
 		for _, ev := range t.events {
-			if err := p.doReceived(ctx, t.role, t.id, ev); err != nil {
+			if err := p.doReceived(ctx, t.id, ev); err != nil {
 				return err
 			}
 		}
@@ -72,22 +97,43 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	return nil
 }
 
-// doReceived does what the rules make of one event, or dead-letters it where that is too
-// old.
-func (p *Participant[Tx]) doReceived(ctx context.Context, r *role[Tx], id outbox.SagaID, ev received) error {
-	task := read(r, id, ev.Event)
-	react := task.decide
-	var tooOld error
-	task.decide = func(v *view[Tx]) *call {
-		if tooOld = p.stale(r, ev.Event, ev.record.Time); tooOld != nil {
+// doReceived does what the rules make of one event, parks it, or dead-letters it where it
+// is too old.
+func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev received[Tx]) error {
+	if ev.Type == choreo.ReleaseRequested {
+		if ev.Target != p.cfg.Service {
 			return nil
 		}
-		return react(v)
+		return p.release(ctx, id, nil, ev.Event)
 	}
-	if err := p.do(ctx, task); err != nil || tooOld == nil {
+	var refused error
+	t := &task[Tx]{role: ev.role, id: id, ev: ev.Event}
+	t.decide = func(_ context.Context, v *view[Tx]) (*call, error) {
+		refused = nil
+		switch runs := p.roles[version{id.Saga, v.version}]; {
+		case v.parked():
+			v.queue(ev.record)
+		case ev.role == nil && runs != nil:
+			refused = fmt.Errorf("the saga runs by %s: %w", runs.def, errUnknownSaga)
+		case ev.role == nil:
+			v.version = ev.Version
+			return &call{obstacle: unknownVersion(version{id.Saga, ev.Version})}, nil
+		default:
+			if refused = p.stale(ev.role, ev.Event, ev.record.Time); refused == nil {
+				return v.react(ev.Event), nil
+			}
+		}
+		return nil, nil
+	}
+	t.blocked = func(v *view[Tx], _ *call, why *choreo.Error) *repeat {
+		v.hold(ev.Event, why)
+		v.queue(ev.record)
+		return nil
+	}
+	if err := p.do(ctx, t); err != nil || refused == nil {
 		return err
 	}
-	return p.deadLetter(ctx, ev.record, tooOld)
+	return p.deadLetter(ctx, ev.record, refused)
 }
 
 // graceKey marks a context that outlives its parent for a while; its value is the
@@ -133,7 +179,8 @@ func (p *Participant[Tx]) sort(ctx context.Context, batch []choreo.Record) ([]th
 		ev, err := topics.Decode(rec)
 		var r *role[Tx]
 		if err == nil {
-			if r = p.roles[version{ev.Saga, ev.Version}]; r == nil {
+			r = p.roles[version{ev.Saga, ev.Version}]
+			if _, known := p.topicOf[ev.Saga]; !known {
 				err = fmt.Errorf("saga %s/%d: %w", ev.Saga, ev.Version, errUnknownSaga)
 			}
 		}
@@ -148,9 +195,9 @@ func (p *Participant[Tx]) sort(ctx context.Context, batch []choreo.Record) ([]th
 		if !known {
 			n = len(threads)
 			place[id] = n
-			threads = append(threads, thread[Tx]{role: r, id: id})
+			threads = append(threads, thread[Tx]{id: id})
 		}
-		threads[n].events = append(threads[n].events, received{ev, rec})
+		threads[n].events = append(threads[n].events, received[Tx]{ev, rec, r})
 	}
 	return threads, nil
 }
@@ -222,8 +269,9 @@ func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]th
 // quiet reports whether no event of the thread triggers a step of this service, so
 // that most likely none needs a handler, and none can be stale.
 func (t *thread[Tx]) quiet() bool {
+	role := t.events[0].role
 	for _, ev := range t.events {
-		if t.role.needsRow(ev.Event) {
+		if ev.role == nil || ev.role != role || ev.Type == choreo.ReleaseRequested || role.needsRow(ev.Event) {
 			return false
 		}
 	}
@@ -236,10 +284,17 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 		return nil, err
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	var left []thread[Tx]
-	var changes outbox.Changes
+	var (
+		left    []thread[Tx]
+		views   []*view[Tx]
+		changes outbox.Changes
+	)
 	for _, t := range quiet {
-		view := p.newView(t.role, t.id, unit.Rows(t.id))
+		view := p.newView(unit, t.id, t.events[0].role)
+		if view.parked() {
+			left = append(left, t)
+			continue
+		}
 		done := 0
 		for _, ev := range t.events {
 			if run := view.react(ev.Event); run != nil {
@@ -248,6 +303,7 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 			done++
 		}
 		view.collect(&changes)
+		views = append(views, view)
 		if done < len(t.events) {
 			t.events = t.events[done:]
 			left = append(left, t)
@@ -256,5 +312,11 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 	if changes.Empty() {
 		return left, nil
 	}
-	return left, unit.Commit(ctx, changes)
+	if err := unit.Commit(ctx, changes); err != nil {
+		return nil, err
+	}
+	for _, view := range views {
+		view.ring()
+	}
+	return left, nil
 }

@@ -70,17 +70,14 @@ func (p *Participant[Tx]) request(ctx context.Context, saga choreo.AnySaga, id o
 		return fail(err)
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	rows := unit.Rows(id)
-	number := saga.Def().Version()
-	if rows.Version > 0 {
-		number = rows.Version
+	v := p.newView(unit, id, nil)
+	if v.version == 0 {
+		v.version = saga.Def().Version()
 	}
-	r := p.roles[version{id.Saga, number}]
-	if r == nil {
-		return fail(fmt.Errorf("version %d is not among the sagas of this participant: add it to Config.Sagas", number))
+	if p.roles[version{id.Saga, v.version}] == nil && (p.topicOf[id.Saga] == "" || e.Type != choreo.ReleaseRequested) {
+		return fail(fmt.Errorf("version %d is not among the sagas of this participant: add it to Config.Sagas", v.version))
 	}
-	v := p.newView(r, id, rows)
-	ev := &choreo.Event{Partition: p.homes.of(r.topic, id.ID)}
+	ev := &choreo.Event{Partition: p.homes.of(p.topicOf[id.Saga], id.ID)}
 	if v.saga != nil {
 		ev.Initiator = p.cfg.Service
 	}

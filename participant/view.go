@@ -11,7 +11,9 @@ import (
 // view is this service's rows of one saga while a unit of work changes them.
 type view[Tx any] struct {
 	p       *Participant[Tx]
-	role    *role[Tx]
+	unit    outbox.Unit[Tx]
+	role    *role[Tx] // nil: this build does not know the version
+	version int       // of the definition; 0: not known
 	id      outbox.SagaID
 	saga    *outbox.SagaRow
 	steps   map[string]choreo.Row
@@ -19,12 +21,21 @@ type view[Tx any] struct {
 	due     map[string]time.Duration // of rows to be stored
 	left    map[string]time.Duration // until rows are due as they were read
 	entries []outbox.Entry
+	park    []outbox.Parked
+	unpark  []int64
+	closes  bool // the saga's row
 }
 
-func (p *Participant[Tx]) newView(r *role[Tx], id outbox.SagaID, rows outbox.Rows) *view[Tx] {
-	v := &view[Tx]{p: p, role: r, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
+// newView returns the rows of a saga of the unit. Its version is that of the role, or of the
+// rows.
+func (p *Participant[Tx]) newView(unit outbox.Unit[Tx], id outbox.SagaID, r *role[Tx]) *view[Tx] {
+	rows := unit.Rows(id)
+	v := &view[Tx]{p: p, unit: unit, role: r, version: rows.Version, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
+	if r != nil {
+		v.version = r.def.Version()
+	}
 	if v.steps == nil {
-		v.steps = make(map[string]choreo.Row, len(r.owned))
+		v.steps = make(map[string]choreo.Row)
 	}
 	return v
 }
@@ -35,6 +46,8 @@ type call struct {
 	decision choreo.Decision
 	more     bool // further steps of this service ask for one, too
 	pending  time.Duration
+	deferred bool          // there is no place for it: see limits
+	obstacle *choreo.Error // why it cannot be run, see obstacleError
 }
 
 // react applies the rules to every row of the view. What needs no handler is done;
@@ -68,15 +81,35 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 			v.saga.Row = d.Row
 			if d.Row.State == choreo.RowClosed {
 				v.saga.DueIn = 0 // the deadline is gone
+				v.closes = true
 			}
 		} else {
 			v.steps[step] = d.Row
 		}
-		if !slices.Contains(v.changed, step) {
-			v.changed = append(v.changed, step)
-		}
+		v.change(step)
 	}
 	v.emit(d.Row.Home, d.Emit, ev)
+}
+
+// change notes that a row is to be stored.
+func (v *view[Tx]) change(step string) {
+	if !slices.Contains(v.changed, step) {
+		v.changed = append(v.changed, step)
+	}
+}
+
+// changeDue notes that a row is to be stored, and when it is due; 0: it is not.
+func (v *view[Tx]) changeDue(step string, in time.Duration) {
+	if v.due == nil {
+		v.due = make(map[string]time.Duration)
+	}
+	v.due[step] = in
+	v.change(step)
+}
+
+// discard gives up what was decided so far, of which nothing is stored.
+func (v *view[Tx]) discard() {
+	v.changed, v.due, v.entries, v.park, v.unpark, v.closes = nil, nil, nil, nil, nil, false
 }
 
 // later takes over a decision whose row is due after a while.
@@ -85,10 +118,7 @@ func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in ti
 		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 		Commands: d.Row.Origin.Commands,
 	}
-	if v.due == nil {
-		v.due = make(map[string]time.Duration)
-	}
-	v.due[step] = in
+	v.changeDue(step, in)
 	v.apply(step, d, ev)
 }
 
@@ -100,14 +130,14 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 	}
 	for _, e := range emissions {
 		v.entries = append(v.entries, entryOf(&choreo.Event{
-			ID: v.p.world.NewID(), Type: e.Type, Saga: v.id.Saga, Version: v.role.def.Version(), SagaID: v.id.ID,
+			ID: v.p.world.NewID(), Type: e.Type, Saga: v.id.Saga, Version: v.version, SagaID: v.id.ID,
 			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: v.p.world.Now(),
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
-			By: e.By, Note: e.Note, Resolve: e.Resolve,
+			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,
-		}, v.role.topic))
+		}, v.p.topicOf[v.id.Saga]))
 	}
 }
 
@@ -118,17 +148,26 @@ func (v *view[Tx]) dueIn(step string) time.Duration {
 		return in
 	}
 	switch v.steps[step].State {
-	case choreo.RowRetrying, choreo.RowPending, choreo.RowUndoing:
+	case choreo.RowRetrying, choreo.RowPending, choreo.RowUndoing, choreo.RowParked:
 		return v.left[step]
 	default:
 		return 0
 	}
 }
 
-// ring tells the clock which rows are going to be due, once they are committed.
+// ring tells the clock which rows are going to be due, once they are committed, and
+// whether a queued saga may be admitted.
 func (v *view[Tx]) ring() {
-	for _, in := range v.due {
-		v.p.clock.ring(in)
+	for step, in := range v.due {
+		switch {
+		case in > atOnce:
+			v.p.clock.ring(in)
+		case in > 0 && !v.p.limits.full(step): // else who gives a place back rings
+			v.p.clock.soon()
+		}
+	}
+	if v.closes && v.p.gate.close(v.id.Saga) {
+		v.p.clock.soon()
 	}
 }
 
@@ -139,9 +178,13 @@ func (v *view[Tx]) collect(to *outbox.Changes) {
 			to.Sagas = append(to.Sagas, *v.saga)
 			continue
 		}
-		to.Steps = append(to.Steps, outbox.StepRow{
-			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step], DueIn: v.dueIn(step),
-		})
+		row := outbox.StepRow{SagaID: v.id, Step: step, Version: v.version, Row: v.steps[step], DueIn: v.dueIn(step)}
+		if step == choreo.ParkedRow && row.State == choreo.RowNone {
+			row.Version = 0 // who gave the command may not have known it
+		}
+		to.Steps = append(to.Steps, row)
 	}
 	to.Entries = append(to.Entries, v.entries...)
+	to.Unpark = append(to.Unpark, v.unpark...)
+	to.Park = append(to.Park, v.park...)
 }

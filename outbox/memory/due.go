@@ -72,11 +72,47 @@ func (s *Store) dueNow(query outbox.DueQuery) ([]outbox.Due, error) {
 			break
 		}
 		d := db.dueOf(row.dueRow)
-		if !slices.Contains(query.Except, outbox.DueKind{Saga: d.SagaID.Saga, Step: d.Step, State: d.State}) {
+		if !slices.Contains(query.Except, kindOf(d)) {
 			list = append(list, d)
 		}
 	}
 	return list, nil
+}
+
+// Hasten makes the rows of a kind due now.
+func (s *Store) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpHasten})); err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	n, err := s.hastenNow(kind)
+	if err == nil {
+		err = s.after(Effect{Op: OpHasten})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) hastenNow(kind outbox.DueKind) (n int, err error) {
+	db := s.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	now := db.now()
+	for row, at := range db.due {
+		if at.After(now) && kindOf(db.dueOf(row)) == kind {
+			db.due[row] = now
+			n++
+		}
+	}
+	return n, nil
+}
+
+func kindOf(d outbox.Due) outbox.DueKind {
+	return outbox.DueKind{Saga: d.SagaID.Saga, Step: d.Step, State: d.State}
 }
 
 // dueOf tells what Due tells of a row. The database is locked.

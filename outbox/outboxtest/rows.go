@@ -139,6 +139,20 @@ func (x *exercise[Tx]) rowsRoundTrip() {
 	}
 }
 
+// versionUnknown: a row that does not know the saga's version does not hide it.
+func (x *exercise[Tx]) versionUnknown() {
+	id := saga(1)
+	step := func(name string, version int) outbox.Changes {
+		return outbox.Changes{Steps: []outbox.StepRow{{SagaID: id, Step: name, Version: version, Row: choreo.Row{State: choreo.RowNone}}}}
+	}
+	x.commit(x.Store, step("b", 0), id)
+	require.Zero(x, x.rows(x.Store, id).Version)
+	x.commit(x.Store, step("a", 2), id)
+	require.Equal(x, 2, x.rows(x.Store, id).Version)
+	x.commit(x.Store, step("c", 0), id)
+	require.Equal(x, 2, x.rows(x.Store, id).Version)
+}
+
 func (x *exercise[Tx]) rowsOverwrite() {
 	id := saga(1)
 	rows := sampleRows()

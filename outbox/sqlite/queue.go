@@ -174,6 +174,32 @@ func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, e
 	return s.core.Statements.Due(ctx, s.due, query)
 }
 
+// Hasten makes the rows of a kind due now.
+func (s *Store) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	n, err := s.hasten(ctx, kind)
+	if err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := s.writers.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.writers.leave()
+	tx, err := s.beginTx(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result, err := tx.ExecContext(ctx, s.tables.Hasten(dialect, kind), table.HastenValues(kind)...)
+	if err != nil {
+		return 0, errors.Join(err, tx.Rollback())
+	}
+	n, err := result.RowsAffected()
+	return int(n), errors.Join(err, tx.Commit())
+}
+
 // Backlog returns how many entries wait and how old the oldest is.
 func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
 	var (

@@ -30,6 +30,14 @@ func TestPlans(t *testing.T) {
 			"SEARCH choreo_step USING INDEX choreo_step_due (due_at<?)",
 			"SEARCH choreo_saga USING INDEX choreo_saga_due (due_at<?)",
 		}, 1}, // of what both found
+		"hasten steps": {
+			store.tables.Hasten(dialect, outbox.DueKind{Step: "charge"}), []any{"order", "retrying", "charge"},
+			[]string{"SEARCH choreo_step USING INDEX choreo_step_due (due_at>?)"}, 0,
+		},
+		"hasten sagas": {
+			store.tables.Hasten(dialect, outbox.DueKind{}), []any{"order", "open"},
+			[]string{"SEARCH choreo_saga USING INDEX choreo_saga_open (saga=?)"}, 0,
+		},
 		"count open":   {texts.CountOpen, []any{"order", 10}, []string{"USING COVERING INDEX choreo_saga_open (saga=?)"}, 0},
 		"parked":       {texts.Parked, []any{"7", "order", 10}, []string{"USING INDEX choreo_parked_order (saga_id=? AND saga=?)"}, 0},
 		"unpark":       {texts.Unpark[1], []any{sagas, 1, 2}, []string{"SEARCH choreo_parked USING INTEGER PRIMARY KEY (rowid=?)"}, 0},

@@ -145,6 +145,8 @@ func TestAKilledProcessReachesNothing(t *testing.T) {
 		require.ErrorIs(t, err, errKilled)
 		_, err = store.Due(t.Context(), outbox.DueQuery{Limit: 1})
 		require.ErrorIs(t, err, errKilled)
+		_, err = store.Hasten(t.Context(), outbox.DueKind{Saga: "order"})
+		require.ErrorIs(t, err, errKilled)
 		require.ErrorIs(t, store.Ping(t.Context()), errKilled)
 		claim, err = store.Claim(t.Context(), 1, nil)
 		require.NoError(t, err)

@@ -191,6 +191,15 @@ func (c *connection[Tx]) Due(ctx context.Context, query outbox.DueQuery) ([]outb
 	return c.inner.Due(ctx, query)
 }
 
+// Hasten implements outbox.Store.
+func (c *connection[Tx]) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := c.p.reach("hasten", ""); err != nil {
+		return 0, err
+	}
+	defer c.p.leave(c.p.enter())
+	return c.inner.Hasten(ctx, kind)
+}
+
 // Prune implements outbox.Store.
 func (c *connection[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
 	if err := c.p.reach("prune", ""); err != nil {
