@@ -38,6 +38,12 @@ race: ## the same under the race detector
 integration: servers-up ## run the tests on real Kafka and PostgreSQL, which it starts
 	$(SERVERS) go test -race -count=1 -p 1 -timeout 15m ./integration/...
 
+SEEDS := 1000
+FIRST := 1
+.PHONY: sim
+sim: ## simulate sagas while all goes wrong (SEEDS=20000 FIRST=1; SIM="-sqlite" and other flags)
+	go test ./participant/internal/sim -run 'TestSimulation$$' -count=1 -timeout 0 -v -seeds $(SEEDS) -first $(FIRST) $(SIM)
+
 .PHONY: lint
 lint: $(LINT) ## gofmt, go vet, golangci-lint, shellcheck where it is installed
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -3,13 +3,13 @@ package choreo
 import "fmt"
 
 // command is R11: what the owner of a step does about an operator's command. It is
-// answered once: the row keeps the id of the last one.
+// answered once: the row keeps the ids of those that were.
 func command(d *Definition, step string, row Row, ev *Event) Decision {
-	if ev.ID != "" && row.Origin.Command == ev.ID {
+	if row.Origin.Answered(ev.ID) {
 		return Decision{Row: row}
 	}
 	before := row
-	row.Origin.Command = ev.ID
+	row.Origin = row.Origin.WithAnswered(ev.ID)
 	switch {
 	case ev.Type == RetryRequested && row.State == RowUndoFailed:
 		row.State, row.Attempt = RowUndoing, 0

@@ -1,6 +1,9 @@
 package choreo
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // RowState is where a step stands in its owner's database.
 type RowState string
@@ -65,11 +68,33 @@ type Origin struct {
 	CausationID string
 	TraceParent string
 	TraceState  string
-	Command     string // id of the operator's command that was answered last; it is kept to the end
+	Commands    string // ids of the operators' commands that were answered; see Answered. Kept to the end
 }
 
+// keptCommands is how many answered commands a row remembers: the latest. One that comes again
+// after so many others counts as a new one.
+const keptCommands = 16
+
+// Answered reports whether the operator's command with this id was answered before: it is not
+// acted on again, however often and late it is read.
+func (o Origin) Answered(id string) bool {
+	return id != "" && slices.Contains(strings.Split(o.Commands, "\n"), id)
+}
+
+// WithAnswered returns the origin with one more answered command.
+func (o Origin) WithAnswered(id string) Origin {
+	if id == "" {
+		return o
+	}
+	ids := append(slices.DeleteFunc(strings.Split(o.Commands, "\n"), isEmpty), id)
+	o.Commands = strings.Join(ids[max(len(ids)-keptCommands, 0):], "\n")
+	return o
+}
+
+func isEmpty(s string) bool { return s == "" }
+
 // spent returns what is left of an origin once the step emits nothing more by itself.
-func (o Origin) spent() Origin { return Origin{Command: o.Command} }
+func (o Origin) spent() Origin { return Origin{Commands: o.Commands} }
 
 // Input returns the output of a step that came with the row's triggers; the saga's
 // input has the empty name.

@@ -181,8 +181,8 @@ func rowText(r *Row) string {
 	if r.Failure != nil {
 		fmt.Fprintf(&b, " failure=%s", r.Failure.Code)
 	}
-	if r.Origin.Command != "" {
-		fmt.Fprintf(&b, " command=%s", r.Origin.Command)
+	if r.Origin.Commands != "" {
+		fmt.Fprintf(&b, " command=%s", strings.ReplaceAll(r.Origin.Commands, "\n", ","))
 	}
 	return b.String()
 }

@@ -20,7 +20,7 @@ import (
 //     it is tried next (see release.go);
 //   - Noted are steps whose own due time had come, such as that of a retry, and with which this
 //     build could not go on. They are not due any more, and tried when the saga is;
-//   - Origin.Command is the operator's command that was answered last. With it, the row
+//   - Origin.Commands are the operators' commands that were answered. With them, the row
 //     stays in state none once the saga is released.
 
 // The codes of what keeps a build from going on with a saga.
@@ -92,7 +92,7 @@ func (v *view[Tx]) hold(ev *choreo.Event, why *choreo.Error) {
 		zap.String("saga_id", v.id.ID), zap.Error(why))
 	marker := choreo.Row{
 		State: choreo.RowParked, Home: ev.Partition, Failure: why.Failure(),
-		Origin: choreo.Origin{Command: v.steps[choreo.ParkedRow].Origin.Command},
+		Origin: choreo.Origin{Commands: v.steps[choreo.ParkedRow].Origin.Commands},
 	}
 	v.mark(marker, nextRelease(0))
 	v.emit(marker.Home, []choreo.Emission{{Type: choreo.SagaParked, Failure: marker.Failure}}, ev)

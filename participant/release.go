@@ -57,7 +57,7 @@ func (r *release[Tx]) decide(ctx context.Context, v *view[Tx]) (*call, error) {
 	marker := v.steps[choreo.ParkedRow]
 	r.last = false
 	switch {
-	case r.command != nil && marker.Origin.Command == r.command.ID:
+	case r.command != nil && marker.Origin.Answered(r.command.ID):
 		r.over = true // it was answered before
 		return nil, nil
 	case !v.parked():
@@ -192,11 +192,11 @@ func (r *release[Tx]) done(v *view[Tx]) {
 // end lets the saga go on.
 func (r *release[Tx]) end(v *view[Tx], marker choreo.Row) {
 	r.p.cfg.Logger.Info("saga is released", zap.String("saga", r.id.Saga), zap.String("saga_id", r.id.ID))
-	row := choreo.Row{Home: marker.Home, Origin: choreo.Origin{Command: marker.Origin.Command}}
+	row := choreo.Row{Home: marker.Home, Origin: choreo.Origin{Commands: marker.Origin.Commands}}
 	released := choreo.Emission{Type: choreo.SagaReleased}
 	cause := r.task.ev
 	if r.command != nil {
-		row.Origin.Command = r.command.ID
+		row.Origin = row.Origin.WithAnswered(r.command.ID)
 		released.By, released.Note = r.command.By, r.command.Note
 		cause = r.command
 	}
@@ -212,10 +212,10 @@ func (r *release[Tx]) reject(v *view[Tx], marker choreo.Row, why *choreo.Error) 
 	if v.version == 0 { // there is no other row
 		v.version = r.command.Version
 	}
-	if marker.Origin.Command == "" && marker.State == choreo.RowNone {
+	if marker.Origin.Commands == "" && marker.State == choreo.RowNone {
 		marker.Home = r.command.Partition
 	}
-	marker.Origin.Command = r.command.ID
+	marker.Origin = marker.Origin.WithAnswered(r.command.ID)
 	v.steps[choreo.ParkedRow] = marker
 	v.change(choreo.ParkedRow)
 	v.emit(marker.Home, []choreo.Emission{{

@@ -116,7 +116,7 @@ func (v *view[Tx]) discard() {
 func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in time.Duration) {
 	d.Row.Origin = choreo.Origin{
 		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
-		Command: d.Row.Origin.Command,
+		Commands: d.Row.Origin.Commands,
 	}
 	v.changeDue(step, in)
 	v.apply(step, d, ev)

@@ -157,9 +157,13 @@ func (c *claim) Release(context.Context) error {
 // Unix time, to the millisecond.
 const now = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
 
-var dialect = table.Dialect{
-	Now: now, In: now + " + %s", Left: "due_at - " + now,
-	Each: "json_each(%s) AS e", Item: "e.value ->> %d",
+var dialect = dialectOf(now)
+
+func dialectOf(now string) table.Dialect {
+	return table.Dialect{
+		Now: now, In: now + " + %s", Left: "due_at - " + now,
+		Each: "json_each(%s) AS e", Item: "e.value ->> %d",
+	}
 }
 
 // Due returns the rows whose time has come.

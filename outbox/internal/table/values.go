@@ -58,7 +58,7 @@ type originJSON struct {
 	CausationID string `json:"cause,omitempty"`
 	TraceParent string `json:"traceparent,omitempty"`
 	TraceState  string `json:"tracestate,omitempty"`
-	Command     string `json:"command,omitempty"`
+	Commands    string `json:"commands,omitempty"`
 }
 
 // outputStep is whose the output of a row is: NULL where there is none, and where that is

@@ -63,3 +63,26 @@ func TestPlans(t *testing.T) {
 		})
 	}
 }
+
+// TestPruneLeavesParkedWithoutRows: between the look and the deletion another process took
+// the saga's rows, and a unit parked a record of it anew.
+func TestPruneLeavesParkedWithoutRows(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "service.db"), nil)
+	require.NoError(t, err)
+	defer db.Close()
+	store := New(db, nil)
+	require.NoError(t, store.Migrate(t.Context()))
+	id := outbox.SagaID{Saga: "order", ID: "7"}
+	u, err := store.Begin(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, u.Commit(t.Context(), outbox.Changes{Park: []outbox.Parked{{SagaID: id}}}))
+	n, err := store.pruneSagas(t.Context(), "9999", []outbox.SagaID{id})
+	require.NoError(t, err)
+	require.Zero(t, n)
+	u, err = store.Begin(t.Context(), id)
+	require.NoError(t, err)
+	list, err := u.Parked(t.Context(), id, 10)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.NoError(t, u.Rollback(t.Context()))
+}
