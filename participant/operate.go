@@ -83,7 +83,7 @@ func (p *Participant[Tx]) request(ctx context.Context, saga choreo.AnySaga, id o
 		return fail(err)
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	v := p.newView(unit, id, nil)
+	v := p.newView(unit, id)
 	if v.version == 0 {
 		v.version = saga.Def().Version()
 	}

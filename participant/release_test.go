@@ -26,7 +26,7 @@ func TestAnOperatorReleasesAParkedSaga(t *testing.T) {
 		released := next.last()
 		require.Equal(t, "ada: deployed", released.By+": "+released.Note)
 		require.Equal(t, request.ID, released.CausationID)
-		require.Equal(t, request.ID, marker(db, "17").Origin.Command)
+		require.Equal(t, request.ID, marker(db, "17").Origin.Commands)
 		require.Equal(t, choreo.RowNone, marker(db, "17").State)
 
 		next.read(request)
