@@ -6,51 +6,56 @@ import (
 )
 
 // standing is how a saga stands to a request to abort it. Unless the saga is open, it is
-// also the code of the answer.
+// also the code of a no.
 type standing string
 
 const (
 	standsOpen      standing = "" // nothing has decided it yet
 	standsCommitted standing = "committed"
 	standsCompleted standing = "completed"
+	standsKept      standing = "kept"
 	standsAborted   standing = "aborted"
 )
 
-// stands tells from the arbiter's row how the saga stands. step is the pivot, or SagaRow.
-func (d *Definition) stands(step string, row *Row) standing {
+// stands tells from the row of the arbiter (the pivot's, or the saga row) how the saga stands.
+func (d *Definition) stands(row *Row) standing {
 	switch row.State {
 	case RowCompleted:
 		return standsCommitted
-	case RowClosed:
-		if len(row.Noted) == d.closers() {
+	case RowClosed, RowSkipped, RowFailed:
+		switch {
+		case row.State == RowClosed && len(row.Noted) == d.closers():
 			return standsCompleted
+		case row.Kept && len(row.Settled) > 0:
+			return standsKept
 		}
-		return standsAborted
-	case RowSkipped, RowFailed:
 		return standsAborted
 	default:
 		return standsOpen
 	}
 }
 
-// arbitrate is R8: the pivot's row decides, and without a pivot the saga row.
+// arbitrate is R8: the pivot's row decides, and without a pivot the saga row. Force is
+// granted also where the row cannot tell yet whether the saga is kept (see firstTurn):
+// if it is not, a second Aborted does nothing.
 func arbitrate(d *Definition, step string, row Row, ev *Event) Decision {
-	if s := d.stands(step, &row); s != standsOpen {
+	s := d.stands(&row)
+	if granted := s == standsOpen || ev.Force && (s == standsCompleted || row.Kept); !granted {
 		return Decision{Row: row, Emit: []Emission{rejection(s, ev)}}
 	}
-	decision := Decision{Row: row, Changed: true, Emit: []Emission{{
-		Type: Aborted, Failure: ev.Failure, By: ev.By, Note: ev.Note,
-	}}}
-	to := &decision.Row
+	decision := Decision{Row: row, Changed: true}
 	switch row.State {
-	case RowQueued, RowOpen:
-		to.State, to.Failure, to.Inputs = RowClosed, ev.Failure, nil
-	case RowNone:
-		to.State = RowSkipped
-	default: // R4: it was triggered
-		to.State, to.Announced, to.Inputs, to.Origin = RowSkipped, true, nil, row.Origin.spent()
-		decision.Emit = append(decision.Emit, Emission{Type: StepSkipped, Step: step})
+	case RowQueued, RowOpen, RowClosed:
+		to := &decision.Row
+		to.State, to.Failure, to.Noted, to.Inputs = RowClosed, ev.Failure, nil, nil
+	case RowNone, RowWaiting, RowRetrying, RowPending:
+		decision = skip(step, row)
+	default: // skipped or failed already
 	}
+	decision.Row.Kept, decision.Row.Settled = !ev.Force && row.State != RowQueued && d.mayKeep(), nil
+	decision.Emit = append([]Emission{{
+		Type: Aborted, Force: ev.Force, Failure: ev.Failure, By: ev.By, Note: ev.Note,
+	}}, decision.Emit...)
 	return decision
 }
 
@@ -62,6 +67,8 @@ func rejection(s standing, ev *Event) Emission {
 		no.Message = "its pivot has completed: the saga only goes forward"
 	case standsCompleted:
 		no.Message = "every step has completed"
+	case standsKept:
+		no.Message = "a step failed, and what was done is kept"
 	default:
 		no.Message = "the saga goes or went backwards already"
 	}
@@ -72,28 +79,57 @@ func rejection(s standing, ev *Event) Emission {
 	return Emission{Type: AbortRejected, Failure: no, By: ev.By, Note: plainText(note, maxMessage)}
 }
 
-// reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
-// started and never by an event. One that was made without knowing the saga's home
-// partition learns it from Started, so that its deadline asks there.
-func reactSaga(d *Definition, row Row, ev *Event) Decision {
-	if row.State != RowNone && d.Pivot() == "" && ev.Type == AbortRequested {
-		return arbitrate(d, SagaRow, row, ev)
-	}
-	decision := Decision{Row: row}
+// firstTurn notes in an arbiter's row whether the saga is kept. All who completed a step
+// go by the failure or abort that stands first in the log, and that need not be the one
+// by which the arbiter ended it:
+//
+//	AbortRequested   the arbiter reads it, and says Aborted
+//	Failed(k) keep   was on its way meanwhile: what was done is kept
+//	Aborted          comes too late
+//
+// So from its own word on the row is Kept, with nothing in Settled, and the first that it
+// reads then either takes Kept away, or puts the step that failed into Settled. A row that
+// is skipped or closed by what it reads knows at once.
+func firstTurn(row Row, ev *Event) Decision {
+	known := len(row.Settled) > 0
 	switch {
-	case row.State == RowQueued && ev.Type == Aborted: // the pivot's owner needs no Started to answer
-		decision.Row.State, decision.Row.Failure, decision.Row.Inputs = RowClosed, ev.Failure, nil
-		decision.Changed = true
+	case !row.Kept || known && !ev.forced():
+		return Decision{Row: row}
+	case ev.Keep:
+		row.Settled = []string{ev.Step}
+	default:
+		row.Kept, row.Settled = false, nil
+	}
+	return Decision{Row: row, Changed: true}
+}
+
+// reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
+// started or queued and never by an event. One that was made without knowing the saga's
+// home partition learns it from Started, so that its deadline asks there. It remembers
+// how it closed: with all its sinks Noted by their completion, Kept by a failure that
+// keeps, and else by turning back.
+func reactSaga(d *Definition, row Row, ev *Event) Decision {
+	turns := ev.Type == StepFailed || ev.Type == Aborted
+	decision := Decision{Row: row}
+	to := &decision.Row
+	switch {
+	case ev.Type == AbortRequested && d.Pivot() == "" && row.State != RowNone:
+		return arbitrate(d, SagaRow, row, ev)
+	case turns && row.State == RowClosed:
+		return firstTurn(row, ev)
+	case turns && row.State == RowOpen, ev.Type == Aborted && row.State == RowQueued:
+		// Queued: the pivot's owner needs no Started to answer.
+		to.State, to.Failure, to.Inputs, decision.Changed = RowClosed, ev.Failure, nil, true
+		if ev.Keep {
+			to.Kept, to.Settled = true, []string{ev.Step}
+		}
 	case row.State != RowOpen:
 	case ev.Type == Started && row.Home == AnyPartition:
-		decision.Row.Home, decision.Changed = ev.Partition, true
-	case ev.Type == StepFailed || ev.Type == Aborted:
-		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
+		to.Home, decision.Changed = ev.Partition, true
 	case ev.Type == StepCompleted && d.closes(ev.Step) && !slices.Contains(row.Noted, ev.Step):
-		decision.Row.Noted = append(slices.Clip(row.Noted), ev.Step)
-		decision.Changed = true
-		if len(decision.Row.Noted) == d.closers() {
-			decision.Row.State = RowClosed
+		to.Noted, decision.Changed = append(slices.Clip(row.Noted), ev.Step), true
+		if len(to.Noted) == d.closers() {
+			to.State = RowClosed
 		}
 	}
 	return decision

@@ -112,6 +112,9 @@ func fail(d *Definition, step string, row Row, again bool) Decision {
 	row.State = RowFailed
 	row.Inputs, row.Origin = nil, row.Origin.spent()
 	keep := def.compensateErr != nil && !def.compensateErr(row.Failure)
+	if keep && def.Pivot { // all before it has completed: no other failure can come first
+		row.Kept, row.Settled = true, []string{step}
+	}
 	return Decision{Row: row, Changed: true, Emit: []Emission{{
 		Type: StepFailed, Step: step, Attempt: row.Attempt, Failure: row.Failure, Keep: keep,
 	}}}

@@ -225,6 +225,11 @@ func (d *Definition) pastPivot(s string) bool {
 	return p >= 0 && slices.Contains(d.graph.descendants[p], d.index[s])
 }
 
+// mayKeep reports whether a step's failure may decide that nothing is undone.
+func (d *Definition) mayKeep() bool {
+	return slices.ContainsFunc(d.steps, func(s StepDef) bool { return s.CompensateIf != "" })
+}
+
 // Compensates reports whether the step has a compensation to run.
 func (d *Definition) Compensates(step string) bool {
 	s := d.Step(step)

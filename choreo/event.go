@@ -9,18 +9,21 @@ type EventType string
 const (
 	// Started is the first event of every saga; its payload is the saga's input.
 	Started EventType = "choreo.saga.started"
-	// AbortRequested asks the arbiter to turn the saga back: a cancel or a deadline. It
+	// AbortRequested asks the arbiter to turn the saga back: a cancel, a deadline, or with
+	// Force an operator's command, which turns back also what would stay as it is: a saga
+	// without a pivot whose steps have all completed, and one that failed and is kept. It
 	// is emitted only after the transaction that starts the saga, or queues it, has
 	// committed: before, the initiator has no row that could answer, and were the request
 	// read a second time later, it could turn back a saga whose last step has completed
 	// meanwhile. A queued saga has that row: read once, the request closes it for good.
 	AbortRequested EventType = "choreo.saga.abort-requested"
-	// Aborted is the arbiter's yes: from here on the saga goes backwards.
+	// Aborted is the arbiter's yes: from here on the saga goes backwards. Where a failure that
+	// keeps stands before it in the log, it takes Force to turn the saga back after all.
 	Aborted EventType = "choreo.saga.aborted"
 	// AbortRejected is the arbiter's no: the saga had closed before the request. The code of
 	// its Failure says how: "committed" (the pivot has completed), "completed" (every step
-	// has) or "aborted" (it goes or went backwards already). Its Note is the reason that the
-	// request gave.
+	// has), "kept" (a step failed, and what was done is kept) or "aborted" (it goes or went
+	// backwards already). Its Note is the reason that the request gave.
 	AbortRejected EventType = "choreo.saga.abort-rejected"
 	// SagaParked says that the service in Source cannot go on with the saga, and why: it
 	// keeps what it reads of it until it can.
@@ -88,6 +91,7 @@ type Event struct {
 
 	Bypassed bool     // StepCompleted: a false condition or a failed optional step
 	Keep     bool     // StepFailed: CompensateWhen decided that nothing is undone
+	Force    bool     // AbortRequested, Aborted: what would stay as it is goes back, too
 	Failure  *Failure // StepFailed, StepStuck, CompensationFailed, SagaParked; the reason of aborts and rejections
 
 	By      string  // commands and their answers: who gave the command
@@ -105,6 +109,9 @@ type Event struct {
 	Partition int32 // where it was read: the saga's home partition
 	Offset    int64
 }
+
+// forced reports whether the event turns back also what would stay as it is.
+func (ev *Event) forced() bool { return ev.Type == Aborted && ev.Force }
 
 // Resolve is what a stuck step counts as.
 type Resolve string

@@ -2,6 +2,7 @@ package choreo
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -17,28 +18,33 @@ type ledger struct {
 	answered                 uint8 // Completed, Failed or Skipped was committed
 	reverted                 uint8 // Compensated was committed
 	told                     uint8 // Completed is in the log
-	flags                    uint8
+	flags                    uint16
 	cause                    uint8 // 1 + the step whose Failed turned the log
 	lost                     uint8 // CompensationFailed was committed, whatever came later
 	parked                   uint8 // services that have the saga parked, as the log tells
 }
 
 const (
-	logStarted uint8 = 1 << iota
-	logTurned        // Failed or Aborted is in the log
-	logKept          // and what came first was a Failed that keeps
-	logAsked         // AbortRequested is in the log, unanswered
+	logStarted uint16 = 1 << iota
+	logTurned         // Failed or Aborted is in the log
+	logKept           // what came first was a Failed that keeps, and no abort by force came after it
+	logAsked          // AbortRequested is in the log, unanswered
 	saidAborted
 	saidStarted
+	saidForced
+	saidKept  // the pivot's owner committed a Failed that keeps
+	logForced // AbortRequested with Force is in the log at a time when the saga did not go backwards
 	logInTime // AbortRequested is in the log at a time when nothing had decided the saga
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause, l.lost, l.parked)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told,
+		uint8(l.flags), uint8(l.flags>>8), l.cause, l.lost, l.parked)
 }
 
 type auditor struct {
 	d          *Definition
+	keeps      bool // a step's failure may keep what was done
 	names      []string
 	number     map[string]int
 	services   []string
@@ -76,6 +82,7 @@ func newAuditor(d *Definition) *auditor {
 		if steps[i].Pivot {
 			a.pivot = 1 << i
 		}
+		a.keeps = a.keeps || steps[i].CompensateIf != ""
 	}
 	for i := range steps {
 		if a.dependents[i] == 0 {
@@ -183,6 +190,9 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 		switch {
 		case ev.Type == StepFailed:
 			l.failed |= bit
+			if ev.Keep && bit == a.pivot {
+				l.flags |= saidKept
+			}
 		case ev.Bypassed:
 			l.bypassed |= bit
 		}
@@ -206,17 +216,9 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 			return "G6: the saga was started although it had been aborted"
 		}
 		l.flags |= saidStarted
-	case Aborted:
-		if l.flags&saidAborted != 0 {
-			return "G6: the saga was aborted twice"
-		}
-		l.flags |= saidAborted
-	case AbortRejected:
-		if l.flags&(logInTime|saidAborted) == logInTime {
-			return fmt.Sprintf("a cancel came in time and was rejected as %q", ev.Failure.Code)
-		}
-		if why := a.refusal(l); ev.Failure.Code != why {
-			return fmt.Sprintf("G6: a request was rejected as %q, and the saga is %s", ev.Failure.Code, why)
+	case Aborted, AbortRejected:
+		if broken := a.answers(l, ev); broken != "" {
+			return broken
 		}
 	}
 	if past := ev.Type == Aborted || ev.Type == StepFailed || ev.Type == StepSkipped; past && l.executed&a.pivot != 0 {
@@ -225,13 +227,54 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 	return ""
 }
 
+// answers is called when an arbiter's answer to a request enters an outbox.
+func (a *auditor) answers(l *ledger, ev *Event) string {
+	aborted, forced := l.flags&saidAborted != 0, l.flags&saidForced != 0
+	switch {
+	case ev.Type == Aborted && ev.Force:
+		l.flags |= saidForced
+		if forced || aborted && !a.keeps {
+			return "G6: the saga was aborted twice"
+		}
+		if l.flags&logForced == 0 {
+			return "G6: an abort by force was granted to a saga that went backwards already"
+		}
+	case ev.Type == Aborted:
+		l.flags |= saidAborted
+		if aborted || forced {
+			return "G6: the saga was aborted twice"
+		}
+	case l.flags&logInTime != 0 && !aborted && !forced:
+		return fmt.Sprintf("a cancel came in time and was rejected as %q", ev.Failure.Code)
+	default:
+		why := a.refusal(l)
+		// While it is not known which came first, an arbiter goes by its own word.
+		first := why == "kept" && ev.Failure.Code == "aborted" && aborted
+		if ev.Failure.Code != why && !first {
+			return fmt.Sprintf("G6: a request was rejected as %q, and the saga is %s", ev.Failure.Code, why)
+		}
+	}
+	return ""
+}
+
+// closers are the steps whose completion closes the saga.
+func (a *auditor) closers() uint8 {
+	if a.pivot != 0 {
+		return a.pivot
+	}
+	return a.sinks
+}
+
 // refusal is why a request is rejected by an arbiter that has read all of the log.
 func (a *auditor) refusal(l *ledger) string {
+	said := l.flags&(saidAborted|saidForced) != 0
 	switch {
 	case l.executed&a.pivot != 0:
 		return "committed"
-	case a.pivot == 0 && a.sinks&^l.told == 0 && l.flags&(saidAborted|logTurned) == 0:
+	case a.pivot == 0 && a.sinks&^l.told == 0 && !said && l.flags&logTurned == 0:
 		return "completed"
+	case l.flags&(logKept|saidKept) != 0 && l.flags&saidForced == 0:
+		return "kept"
 	default:
 		return "aborted"
 	}
@@ -244,6 +287,9 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 		l.flags |= logStarted
 	case AbortRequested:
 		l.flags |= logAsked
+		if ev.Force && (l.flags&logTurned == 0 || l.flags&logKept != 0) {
+			l.flags |= logForced
+		}
 		// A pivot decides with its owner, which the log tells only later.
 		if a.pivot == 0 && l.flags&logTurned == 0 && a.sinks&^l.told != 0 {
 			l.flags |= logInTime
@@ -255,6 +301,10 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	case Aborted, StepFailed:
 		if ev.Type == Aborted {
 			l.flags &^= logAsked
+		}
+		if ev.Type == Aborted && ev.Force && l.flags&logKept != 0 {
+			l.flags &^= logKept
+			l.cause = 0
 		}
 		if l.flags&logTurned == 0 {
 			l.flags |= logTurned
@@ -298,8 +348,10 @@ func (a *auditor) rest(x *explorer, s *state) string {
 	switch {
 	case l.flags&logAsked != 0:
 		return "a cancel was never answered"
-	case l.flags&logInTime != 0 && l.flags&saidAborted == 0:
+	case l.flags&logInTime != 0 && l.flags&(saidAborted|saidForced) == 0:
 		return "a cancel came in time and was not heeded"
+	case l.flags&logForced != 0 && l.executed&a.pivot == 0 && (!turned || kept):
+		return "an abort by force came in time, and what was done stands"
 	case !turned && (l.executed|l.bypassed) != a.all:
 		return fmt.Sprintf("G3: nothing turned the saga back, and %s never ran", a.list(a.all&^(l.executed|l.bypassed)))
 	case (!turned || kept) && l.undone|l.gaveUp != 0:
@@ -325,8 +377,10 @@ func (a *auditor) rest(x *explorer, s *state) string {
 	if cause := l.cause; cause > 0 && fold.CauseStep != a.names[cause-1] || cause == 0 && fold.CauseStep != "" {
 		return fmt.Sprintf("G6: the instance blames %q", fold.CauseStep)
 	}
-	if state := x.rows[s.rows[len(a.names)]].State; state != RowClosed {
-		return fmt.Sprintf("G6: the saga ended as %s and the initiator's saga row is %s", want, state)
+	saga := &x.rows[s.rows[len(a.names)]]
+	completed := bits.OnesCount8(a.closers()) == len(saga.Noted)
+	if saga.State != RowClosed || saga.Kept != kept || completed != !turned {
+		return fmt.Sprintf("G6: the saga ended as %s and the initiator's saga row is %s", want, rowText(saga))
 	}
 	for i := range a.names {
 		if broken := a.agrees(x, s, i, turned, kept); broken != "" {
@@ -393,7 +447,7 @@ func (a *auditor) agrees(x *explorer, s *state, i int, turned, kept bool) string
 		return fmt.Sprintf("G6: at rest %s should be %s with its owner and %s in its instance; they say %s and %s",
 			a.names[i], wantRow, wantStep, rowText(row), step.Status)
 	}
-	if row.Kept != (kept && ran) {
+	if row.Kept != (kept && (ran || bit == a.pivot)) {
 		return fmt.Sprintf("G6: at rest the row of %s is %s", a.names[i], rowText(row))
 	}
 	return ""

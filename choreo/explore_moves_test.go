@@ -163,7 +163,8 @@ func (x *explorer) outcome(before uint16, d Decision, service string) outcome {
 	for _, e := range d.Emit {
 		o.emits = append(o.emits, x.internEvent(Event{
 			Type: e.Type, Step: e.Step, Source: service, Attempt: e.Attempt,
-			Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure, Carried: e.Carried,
+			Bypassed: e.Bypassed, Keep: e.Keep, Force: e.Force, Failure: e.Failure, Carried: e.Carried,
+			By: e.By, Note: e.Note,
 		}))
 	}
 	return o
@@ -279,6 +280,12 @@ func (x *explorer) faults(s *state, visit func(*move)) {
 		m.broken = x.append(&m.next, x.evCancel, false)
 		visit(&m)
 	}
+	if s.left.forces > 0 && s.started {
+		m := move{by: action{kind: actForce}, next: *s}
+		m.next.left.forces--
+		m.broken = x.append(&m.next, x.evForce, false)
+		visit(&m)
+	}
 	if s.left.commands > 0 && s.started {
 		for i, ev := range x.commands {
 			m := move{by: action{kind: actCommand, who: uint8(i)}, next: *s}
@@ -366,7 +373,8 @@ func (x *explorer) append(s *state, ev uint8, again bool) string {
 		return fmt.Sprintf("G6: the instance differs with duplicates and without:\n     %s\n     %s",
 			instanceText(x.folds[s.fold]), instanceText(x.folds[s.plain]))
 	}
-	if now := x.folds[s.fold].Status; ended.Ended() && now != ended {
+	reopened := x.events[ev].Force && x.events[ev].Type == Aborted && (ended == StatusCompleted || ended == StatusFailed)
+	if now := x.folds[s.fold].Status; ended.Ended() && now != ended && !reopened {
 		return fmt.Sprintf("G6: an instance that had ended as %s became %s", ended, now)
 	}
 	if !again {
@@ -565,6 +573,8 @@ func (x *explorer) line(s *state, by action) string {
 		return who + " releases the saga"
 	case actCommand:
 		return fmt.Sprintf("an operator appends %s", x.events[x.commands[by.who]].short())
+	case actForce:
+		return "an operator aborts by force: AbortRequested force is appended"
 	default:
 		return "somebody cancels: AbortRequested is appended"
 	}

@@ -44,7 +44,11 @@ func (s *shape) runs() []bounds {
 			{undoFails: 1, commands: 1},
 			{undoFails: 1, parks: 1},
 			{cancels: 1, defers: 2},
-			{undoFails: 1, commands: 1, defers: 1},
+			{commands: 1, defers: 1},
+			{forces: 1, crashes: 1, undoFails: 1},
+			{forces: 1, dups: 1},
+			{forces: 1, cancels: 1},
+			{forces: 2},
 		}
 	default:
 		return []bounds{
@@ -53,11 +57,15 @@ func (s *shape) runs() []bounds {
 			{cancels: 1, forgets: 1, dups: 1, undoFails: 1},
 			{cancels: 2, retries: 2, undoFails: 2},
 			{crashes: 1, retries: 1, undoFails: 1, commands: 1},
-			{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1},
+			{cancels: 1, retries: 1, undoFails: 1, commands: 1},
+			{forgets: 1, retries: 1, undoFails: 1, commands: 1},
 			{dups: 1, parks: 1},
 			{undoFails: 1, parks: 2},
 			{cancels: 1, crashes: 1, retries: 1, defers: 2},
 			{undoFails: 1, commands: 1, defers: 2},
+			{forces: 1, crashes: 1, retries: 1, undoFails: 1},
+			{forces: 1, cancels: 1, dups: 1},
+			{forces: 2, forgets: 1, undoFails: 1},
 		}
 	}
 }
@@ -231,6 +239,39 @@ var shapes = []shape{
 		def: `a @one keeps
 		      b @two
 		      c @three after a`,
+		large: true,
+	},
+	{
+		name: "a failure that keeps, beside a branch that goes on",
+		def: `a @one
+		      b @two after a
+		      c @three after b keeps
+		      d @one after a`,
+		large: true,
+	},
+	{
+		name: "a failure that keeps under best effort",
+		def: `strategy best-effort
+		      a @one
+		      b @two after a
+		      c @three after b keeps`,
+		large: true,
+	},
+	{
+		name: "a failure that keeps, undone in a custom order across branches",
+		def: `strategy custom
+		      a @one undo-after d
+		      b @two keeps
+		      c @one after a undo-after b
+		      d @two after b`,
+		large: true,
+	},
+	{
+		name: "failures that keep before a pivot and at it",
+		def: `a @one keeps
+		      b @two
+		      c @three after a,b pivot keeps
+		      d @one after c`,
 		large: true,
 	},
 	{

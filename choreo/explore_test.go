@@ -28,12 +28,13 @@ const (
 	maxSteps    = 6
 	maxServices = 6
 	maxLog      = 64
-	maxOutbox   = 12
+	maxOutbox   = 16
 )
 
 // bounds are how often each fault may still happen on a path.
 type bounds struct {
 	cancels   uint8 // AbortRequested is appended, at any moment
+	forces    uint8 // the same with Force
 	crashes   uint8 // a service's offset falls back to any earlier one
 	forgets   uint8 // an outbox entry is published, not deleted, and so published again
 	dups      uint8 // an earlier event of the log is appended once more
@@ -50,7 +51,7 @@ func (b bounds) String() string {
 		kind string
 		n    uint8
 	}{
-		{"cancels", b.cancels}, {"crashes", b.crashes}, {"forgotten deletes", b.forgets}, {"duplicates", b.dups},
+		{"cancels", b.cancels}, {"forced aborts", b.forces}, {"crashes", b.crashes}, {"forgotten deletes", b.forgets}, {"duplicates", b.dups},
 		{"retries", b.retries}, {"lost compensations", b.undoFails}, {"commands", b.commands}, {"deferrals", b.defers},
 		{"parkings", b.parks},
 	} {
@@ -96,6 +97,7 @@ const (
 	actCrash
 	actAgain
 	actCancel
+	actForce
 	actCommand
 	actAdmit
 	actPark
@@ -155,6 +157,7 @@ type explorer struct {
 	rests     int
 	evStarted uint8
 	evCancel  uint8
+	evForce   uint8
 }
 
 // resumed stands for a timer in the place of an event.
@@ -199,6 +202,10 @@ func newExplorer(d *Definition, initiator string, r rules) *explorer {
 	x.evCancel = x.internEvent(Event{
 		Type: AbortRequested, Source: "operator",
 		Failure: &Failure{Class: ClassCancelled, Code: "cancelled"},
+	})
+	x.evForce = x.internEvent(Event{
+		Type: AbortRequested, Source: "operator", Force: true, By: "ada", Note: "a mistake",
+		Failure: &Failure{Class: ClassCancelled, Code: "forced"},
 	})
 	return x
 }
@@ -270,7 +277,7 @@ func (x *explorer) hash(s *state) [2]uint64 {
 	if s.started {
 		flags |= 1
 	}
-	b = append(b, flags, s.timers, s.parked, s.base, s.left.cancels, s.left.crashes, s.left.forgets, s.left.dups,
+	b = append(b, flags, s.timers, s.parked, s.base, s.left.cancels, s.left.forces, s.left.crashes, s.left.forgets, s.left.dups,
 		s.left.retries, s.left.undoFails, s.left.commands, s.left.defers, s.left.parks)
 	b = append(b, s.off[:len(x.services)]...)
 	b = binary.LittleEndian.AppendUint16(b, s.fold)

@@ -20,7 +20,8 @@ const (
 	StatusFailed       Status = "failed"       // ended: a step failed and CompensateWhen kept the others
 )
 
-// Ended reports whether no further event is to come by itself.
+// Ended reports whether no further event is to come by itself. A saga that completed
+// without a pivot, or failed, goes on only when an operator aborts it by force.
 func (s Status) Ended() bool {
 	return s == StatusCompleted || s == StatusCompensated || s == StatusFailed
 }
@@ -71,7 +72,7 @@ type Instance struct {
 	Partition int32
 	Status    Status
 	Steps     []StepInstance // in the definition's order
-	CauseStep string         // the step whose failure turned the saga back
+	CauseStep string         // the step whose failure turned the saga back; empty: an abort did
 	Cause     *Failure       // why it turned back
 	Parked    []ParkedAt     // services that cannot go on with it, in the order in which they said so
 	StartedAt time.Time
@@ -196,12 +197,13 @@ func (in *Instance) completeStep(i int, ev *Event) {
 	}
 }
 
-// turn notes the first abort or failure of the log; later ones decide nothing. An
-// abort may stand before Started: the pivot's owner can read a request, and answer
-// it, while Started is still in the initiator's outbox.
+// turn notes the first abort or failure of the log; later ones decide nothing, but an
+// abort by force where what was done is kept. An abort may stand before Started: the
+// pivot's owner can read a request, and answer it, while Started is still in the
+// initiator's outbox.
 func (in *Instance) turn(ev *Event) bool {
 	in.requested = false
-	if in.turned {
+	if in.turned && !(in.kept && ev.forced()) {
 		return false
 	}
 	in.turned, in.kept = true, ev.Keep
@@ -255,8 +257,11 @@ func (in *Instance) judge(ev *Event) {
 	if len(in.Parked) > 0 && in.Status != StatusStuck && !in.Status.Ended() {
 		in.Status = StatusParked
 	}
-	if in.Status.Ended() && !before.Ended() {
+	switch ended := in.Status.Ended(); {
+	case ended && !before.Ended():
 		in.EndedAt = ev.Time
+	case !ended: // an abort by force, after the end
+		in.EndedAt = time.Time{}
 	}
 }
 

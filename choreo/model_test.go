@@ -119,8 +119,11 @@ func anyEvents(t *rapid.T, d *Definition) []*Event {
 		if ev.Type.OfStep() {
 			ev.Step = name(rapid.IntRange(0, len(d.steps)-1).Draw(t, "step"))
 		}
-		if ev.Type == StepFailed {
+		switch ev.Type {
+		case StepFailed:
 			ev.Keep = rapid.IntRange(0, 3).Draw(t, "keep") == 0
+		case AbortRequested, Aborted:
+			ev.Force = rapid.Bool().Draw(t, "force")
 		}
 		return ev
 	}), 0, 30).Draw(t, "events")
@@ -134,7 +137,8 @@ type model struct {
 	d       *Definition
 	step    StepDef
 	history []*Event
-	fails   bool // how Execute ends
+	fails   bool   // how Execute ends
+	code    string // with which it fails
 }
 
 // leads reports whether to follows from from, in any number of hops.
@@ -263,7 +267,7 @@ func (m *model) expected() (RowState, [][]string) {
 			state = RowSkipped
 		}
 	case ran < turned && m.fails:
-		say(ran, StepFailed)
+		say(ran, StepFailed, m.keeps())
 		state = RowFailed
 	case ran < turned:
 		say(ran, StepCompleted)
@@ -277,23 +281,87 @@ func (m *model) expected() (RowState, [][]string) {
 		state = RowWaiting
 	}
 	if m.step.Pivot {
-		for i, ev := range m.history {
-			if ev.Type == AbortRequested && i == turned {
-				emits[i] = append([]string{"Aborted"}, emits[i]...)
-			} else if ev.Type == AbortRequested && ran < turned && !m.fails {
-				emits[i] = append(emits[i], "AbortRejected committed")
-			} else if ev.Type == AbortRequested {
-				emits[i] = append(emits[i], "AbortRejected aborted")
+		for i, answer := range m.answers() {
+			if answer != "" {
+				emits[i] = append([]string{answer}, emits[i]...)
 			}
 		}
 	}
 	return state, emits
 }
 
+// keeps says whether the step's own failure keeps what was done.
+func (m *model) keeps() string {
+	if m.step.CompensateIf != "" && m.code == keepCode {
+		return "keep"
+	}
+	return ""
+}
+
+// mayKeep reports whether any failure of the saga may keep what was done.
+func (m *model) mayKeep() bool {
+	return slices.ContainsFunc(m.d.steps, func(s StepDef) bool { return s.CompensateIf != "" })
+}
+
+// answers returns what the pivot's owner says to the requests of the history, by place.
+func (m *model) answers() []string {
+	answers := make([]string, len(m.history))
+	ran, turned := m.ran(), m.turned()
+	how := "" // why it says no
+	for i, ev := range m.history {
+		other := (ev.Type == StepFailed && ev.Step != m.step.Name) || ev.Type == Aborted
+		switch {
+		case ev.Type == AbortRequested && (how == "" || ev.Force && (how == "kept" || how == "unclear")):
+			answers[i] = "Aborted"
+			how = "aborted"
+			if ev.Force {
+				answers[i] += " force"
+			} else if m.mayKeep() {
+				how = "unclear"
+			}
+		case ev.Type == AbortRequested && how == "unclear":
+			answers[i] = "AbortRejected aborted"
+		case ev.Type == AbortRequested:
+			answers[i] = "AbortRejected " + how
+		case how == "" && i == ran && ran < turned:
+			how = "committed"
+			if m.fails {
+				how = "aborted"
+			}
+			if m.fails && m.keeps() != "" {
+				how = "kept"
+			}
+		case ran < turned && i > ran: // its own end decides
+		case other:
+			how = m.heard(how, ev)
+		}
+	}
+	return answers
+}
+
+// heard says how a saga stands to its arbiter after a failure or an abort that it reads.
+func (m *model) heard(how string, ev *Event) string {
+	first := how == "" || how == "unclear"
+	switch {
+	case first && ev.Keep:
+		return "kept"
+	case first || how == "kept" && ev.Type == Aborted && ev.Force:
+		return "aborted"
+	}
+	return how
+}
+
 // undo continues expected for a step that completed.
 func (m *model) undo(emits [][]string) RowState {
 	turned := m.turned()
-	if turned == len(m.history) || m.step.Pivot || m.isPast() || m.history[turned].Keep {
+	if turned < len(m.history) && m.history[turned].Keep {
+		for turned++; turned < len(m.history); turned++ {
+			if ev := m.history[turned]; ev.Type == Aborted && ev.Force {
+				break
+			}
+		}
+	}
+	if turned == len(m.history) || m.step.Pivot || m.isPast() {
 		return RowCompleted
 	}
 	for i := turned; i < len(m.history); i++ {
@@ -330,7 +398,7 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 		if decision.Run != RunNothing {
 			res := Result{Output: Output{Data: []byte(m.step.Name)}}
 			if decision.Run == RunExecute && m.fails {
-				res = Result{Err: Classify(Refuse("no", nil))}
+				res = Result{Err: Classify(Refuse(m.code, nil))}
 			}
 			given := deepCopy(decision.Row)
 			concluded := Conclude(m.d, m.step.Name, decision.Row, decision.Run, res)
@@ -379,6 +447,7 @@ func TestReactAgreesWithTheModel(t *testing.T) {
 		m := &model{
 			d: d, step: d.steps[rapid.IntRange(0, len(d.steps)-1).Draw(t, "of")],
 			history: anyEvents(t, d), fails: rapid.IntRange(0, 3).Draw(t, "fails") == 0,
+			code: rapid.SampledFrom([]string{"no", keepCode}).Draw(t, "code"),
 		}
 		wantState, wantEmits := m.expected()
 		gotState, gotEmits := drive(t, m)
@@ -399,7 +468,8 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 		d := anyDefinition(t)
 		d.deadline = 1
 		history := anyEvents(t, d)
-		pivot := (&model{d: d}).pivot()
+		m := &model{d: d}
+		pivot := m.pivot()
 		closers := map[string]bool{} // by step: whether it is still awaited
 		for i := range d.steps {
 			sink := !slices.ContainsFunc(d.steps, func(s StepDef) bool { return slices.Contains(s.After, d.steps[i].Name) })
@@ -408,26 +478,36 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 			}
 		}
 		row := Row{State: RowOpen, Home: AnyPartition}
-		open, how := true, "aborted"
 		queued := rapid.IntRange(0, len(history)).Draw(t, "admitted at") // 0: never queued
 		if queued > 0 {
 			row = Row{State: RowQueued, Home: AnyPartition, Inputs: []Output{{Data: []byte("in")}}}
 		}
+		how := "" // why the initiator says no, once the saga is closed
 		for i, ev := range history {
 			want := "[]"
 			switch {
-			case i < queued && ev.Type != Aborted && ev.Type != AbortRequested: // it has not begun
-			case ev.Type == AbortRequested && pivot == "" && open:
-				want, open = "[Aborted]", false
-			case ev.Type == AbortRequested && pivot == "":
+			case ev.Type == AbortRequested && pivot != "":
+			case ev.Type == AbortRequested && (how == "" || ev.Force && how != "aborted"):
+				want = "[Aborted]"
+				if ev.Force {
+					want = "[Aborted force]"
+				}
+				if how = "aborted"; !ev.Force && i >= queued && m.mayKeep() {
+					how = "unclear"
+				}
+			case ev.Type == AbortRequested && how == "unclear":
+				want = "[AbortRejected aborted]"
+			case ev.Type == AbortRequested:
 				want = "[AbortRejected " + how + "]"
+			case i < queued && how == "" && ev.Type != Aborted: // it has not begun
 			case ev.Type == StepFailed || ev.Type == Aborted:
-				open = false
-			case ev.Type == StepCompleted && open:
+				how = m.heard(how, ev)
+			case ev.Type == StepCompleted && how == "":
 				if delete(closers, ev.Step); len(closers) == 0 {
-					open, how = false, "completed"
+					how = "completed"
 				}
 			}
+			open := how == ""
 			decision := React(d, SagaRow, row, ev)
 			var said []string
 			for j := range decision.Emit {
@@ -451,6 +531,9 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 					t.Fatalf("at event %d, %s: a queued row becomes %s, emits %v", i, ev.short(), row.State, said)
 				}
 				continue
+			}
+			if kept := how == "kept" || how == "unclear"; row.Kept != kept {
+				t.Fatalf("at event %d, %s: row %s, want kept=%v", i, ev.short(), rowText(&row), kept)
 			}
 			if fmt.Sprint(said) != want || (row.State == RowOpen) != open {
 				t.Fatalf("at event %d, %s: row %s, emits %v; want %s and open=%v", i, ev.short(), row.State, said, want, open)

@@ -48,13 +48,13 @@ const ParkedRow = "*"
 type Row struct {
 	State     RowState
 	Announced bool     // skipped: the answer to a trigger was given
-	Kept      bool     // completed: a failure decided that nothing is undone
+	Kept      bool     // completed: a failure decided that nothing is undone; see also firstTurn
 	Bypassed  bool     // completed without Execute having had an effect
 	Stuck     bool     // retrying past the pivot: StepStuck was emitted
 	Home      int32    // the saga's home partition
 	Attempt   int      // of Execute, later of Compensate, so far
 	Noted     []string // steps it waits for that completed; sinks that did, for a saga row
-	Settled   []string // undoing: steps that will never (again) hold an effect
+	Settled   []string // undoing, kept: steps that will never (again) hold an effect
 	Inputs    []Output // outputs that came with the triggers; queued: the saga's input
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
@@ -140,6 +140,7 @@ type Emission struct {
 	Attempt  int
 	Bypassed bool
 	Keep     bool
+	Force    bool
 	Failure  *Failure
 	Output   Output // StepCompleted: the step's output; Started: the saga's input
 	Carried  []Output

@@ -23,7 +23,7 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 			return turnBack(d, step, row, ev) // R3, R4, R5, R6
 		}
 	case StepSkipped, StepCompensated, CompensationFailed:
-		if row.State == RowUndoing {
+		if row.State == RowUndoing || row.State == RowCompleted && row.Kept {
 			return settleMore(d, step, row, ev) // R6
 		}
 	case AbortRequested:
@@ -92,27 +92,44 @@ func note(d *Definition, step string, row Row, ev *Event) Row {
 // turnBack is R3, R4, R5 and the further Failed of R6.
 func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
 	switch row.State {
-	case RowNone: // R3
-		row.State = RowSkipped
-		return Decision{Row: row, Changed: true}
-	case RowWaiting, RowRetrying, RowPending: // R4
-		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, row.Origin.spent()
-		return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
+	case RowNone, RowWaiting, RowRetrying, RowPending: // R3, R4
+		decision := skip(step, row)
+		if ev.Keep && d.Pivot() == step {
+			decision.Row.Kept, decision.Row.Settled = true, []string{ev.Step}
+		}
+		return decision
 	case RowCompleted: // R5
-		if row.Kept || d.Pivot() == step || d.pastPivot(step) {
+		if d.Pivot() == step || d.pastPivot(step) {
 			return Decision{Row: row}
 		}
+		if row.Kept && !ev.forced() {
+			return settleMore(d, step, row, ev)
+		}
+		row = settle(d, step, row, ev)
 		if ev.Keep {
 			row.Kept = true
 			return Decision{Row: row, Changed: true}
 		}
-		row.State, row.Attempt = RowUndoing, 0
-		return undo(d, step, settle(d, step, row, ev))
+		row.State, row.Kept, row.Attempt = RowUndoing, false, 0
+		return undo(d, step, row)
 	case RowUndoing: // R6
 		return settleMore(d, step, row, ev)
+	case RowSkipped:
+		return firstTurn(row, ev)
 	default:
 	}
 	return Decision{Row: row}
+}
+
+// skip ends a step that has no effect yet. One that was triggered answers that (R4).
+func skip(step string, row Row) Decision {
+	decision := Decision{Row: row, Changed: true}
+	decision.Row.State = RowSkipped
+	if row.State != RowNone {
+		decision.Row.Announced, decision.Row.Inputs, decision.Row.Origin = true, nil, row.Origin.spent()
+		decision.Emit = []Emission{{Type: StepSkipped, Step: step}}
+	}
+	return decision
 }
 
 // settledBy returns the steps that an event shows to be settled. Whatever follows
@@ -132,7 +149,7 @@ func settledBy(d *Definition, ev *Event) []string {
 	return nil
 }
 
-// settle notes what an event settles in an undoing row.
+// settle notes what an event settles in a row that is undoing, or kept and may yet be.
 func settle(d *Definition, step string, row Row, ev *Event) Row {
 	row.Settled = slices.Clip(row.Settled)
 	waits := d.undoWaits(step)
@@ -145,11 +162,16 @@ func settle(d *Definition, step string, row Row, ev *Event) Row {
 }
 
 // settleMore is R6. An event that settles nothing new must not run Compensate: it may
-// have failed before, and then it is its retry policy that says when it is due again.
+// have failed before, and then it is its retry policy that says when it is due again. A
+// kept row only notes what is settled: those that it waits for will not say so again if
+// it is undone after all.
 func settleMore(d *Definition, step string, row Row, ev *Event) Decision {
 	settled := settle(d, step, row, ev)
-	if len(settled.Settled) == len(row.Settled) {
+	switch {
+	case len(settled.Settled) == len(row.Settled):
 		return Decision{Row: row}
+	case row.Kept:
+		return Decision{Row: settled, Changed: true}
 	}
 	return undo(d, step, settled)
 }

@@ -219,6 +219,7 @@ func parseEvent(text string) (*Event, error) {
 		return nil, fmt.Errorf("no event %q", text)
 	}
 	ev.Keep = slices.Contains(words[1:], "keep")
+	ev.Force = slices.Contains(words[1:], "force")
 	ev.Bypassed = slices.Contains(words[1:], "bypassed")
 	if ev.Type == RetryRequested || ev.Type == ResolveRequested {
 		ev.ID, ev.By = strings.Join(words, "-"), "ada"

@@ -132,6 +132,9 @@ func (e *Emission) flags() []string {
 	if e.Keep {
 		flags = append(flags, "keep")
 	}
+	if e.Force {
+		flags = append(flags, "force")
+	}
 	if e.Type == AbortRejected && e.Failure != nil {
 		flags = append(flags, e.Failure.Code)
 	}
@@ -139,7 +142,7 @@ func (e *Emission) flags() []string {
 }
 
 func (ev *Event) short() string {
-	e := Emission{Type: ev.Type, Bypassed: ev.Bypassed, Keep: ev.Keep, Failure: ev.Failure}
+	e := Emission{Type: ev.Type, Bypassed: ev.Bypassed, Keep: ev.Keep, Force: ev.Force, Failure: ev.Failure}
 	name := eventName(ev.Type, ev.Step, e.flags()...)
 	if ev.Resolve != "" {
 		name += " as " + string(ev.Resolve)

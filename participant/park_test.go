@@ -446,6 +446,31 @@ func TestAnOutputThatAHandlerCannotReadParks(t *testing.T) {
 	})
 }
 
+// A condition cannot say that it could not read: it must not count as false for that.
+func TestAnOutputThatAConditionCannotReadParks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		join := choreo.NewStep[choreo.Join, receipt]("charge")
+		dear := func(in choreo.Join) bool {
+			order, _, err := choreo.OutputOf(in.Outputs, create)
+			return err == nil && order.Total > 40
+		}
+		def := choreo.MustDefine[placed]("order", 1,
+			create.OwnedBy("orders").Optional(), join.OwnedBy("payments").After(create).When("dear", dear).NoCompensation())
+		db := memory.NewDatabase()
+		handler := script[choreo.Join, receipt]{}
+		s := newPaymentsWith(t, db, Config{Sagas: []choreo.AnySaga{def}, Codec: oldCodec{word: "euros"}, ParkUnhandled: true})
+		HandleForward(s.Participant, join, &handler)
+		s.read(builds[1].trigger("17"))
+		require.Equal(t, choreo.RowParked, marker(db, "17").State)
+		require.Equal(t, "undecodable-payload", marker(db, "17").Failure.Code)
+
+		next := newPaymentsWith(t, db, Config{Sagas: []choreo.AnySaga{def}, ParkUnhandled: true})
+		HandleForward(next.Participant, join, &handler)
+		next.act()
+		require.Equal(t, []int{1}, handler.executed, "the condition holds")
+	})
+}
+
 // What cannot matter to a service is not kept of a version that it does not know.
 func TestNoticesAreNeverParked(t *testing.T) {
 	s := newPayments(t, memory.NewDatabase())

@@ -97,7 +97,11 @@ func (h *typedHandler[Tx, In, Out]) execute(ctx context.Context, tx Tx, in *invo
 	if err != nil {
 		return choreo.Output{}, false, err
 	}
-	if !in.step.RunsOn(call.Input) {
+	runs := in.step.RunsOn(call.Input)
+	if in.unread != nil { // the condition could not read what it decides on, nor say so
+		return choreo.Output{}, false, in.unread
+	}
+	if !runs {
 		return choreo.Output{}, true, nil
 	}
 	var out Out
@@ -140,6 +144,7 @@ type invocation struct {
 	codec   schema.Codec
 
 	intercept Interceptor // or nil
+	unread    error       // why an output that was asked for could not be decoded
 }
 
 // idempotencyKey is Call.IdempotencyKey.
@@ -206,7 +211,11 @@ func (in *invocation) Decode(step string, into any) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	return true, in.decode(output, into)
+	err := in.decode(output, into)
+	if err != nil {
+		in.unread = err
+	}
+	return true, err
 }
 
 // decode decodes what the call is made of. Where it does not decode, the call cannot be run by

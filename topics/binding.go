@@ -31,6 +31,7 @@ const (
 	hInitiator   = "ce_initiator"
 	hBypassed    = "ce_bypassed"
 	hUndo        = "ce_undo"
+	hForce       = "ce_force"
 	hBy          = "ce_by"
 	hNote        = "ce_note"
 	hTarget      = "ce_target"
@@ -47,7 +48,7 @@ const (
 
 const (
 	specVersion = "1.0"
-	bypassed    = "true"
+	yes         = "true" // ce_bypassed, ce_force
 	undoNothing = "none"
 	// timeLayout is RFC 3339 in UTC with microseconds, the precision of the databases.
 	timeLayout = "2006-01-02T15:04:05.000000Z07:00"
@@ -114,7 +115,10 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	}
 	add(hInitiator, ev.Initiator)
 	if ev.Bypassed {
-		add(hBypassed, bypassed)
+		add(hBypassed, yes)
+	}
+	if ev.Force {
+		add(hForce, yes)
 	}
 	if ev.Keep {
 		add(hUndo, undoNothing)
@@ -283,7 +287,9 @@ func decodeHeader(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (
 	case hAttempt:
 		ev.Attempt, err = number(hAttempt, h.Value, 0)
 	case hBypassed:
-		ev.Bypassed = string(h.Value) == bypassed
+		ev.Bypassed = string(h.Value) == yes
+	case hForce:
+		ev.Force = string(h.Value) == yes
 	case hUndo:
 		ev.Keep = string(h.Value) == undoNothing
 	case hBy:

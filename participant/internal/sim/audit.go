@@ -171,6 +171,7 @@ func (a *auditor) commit(p *process, t *tx) {
 		e := parse(&t.entries[i].Record)
 		events = append(events, e)
 		a.ids[e.id] = e.sagaID
+		a.w.detail(p.name, "emits", "%s %s %s (%s)", e.sagaID, e.typ, e.step, e.id[30:])
 		at := outlet{p.svc.name, e.sagaID}
 		a.left[at] = append(a.left[at], e.id)
 		s := a.of(&e)
@@ -324,6 +325,7 @@ func (a *auditor) read(topic string) {
 			a.w.fail("G1 atomic", e.sagaID, "the log has an event that nobody has committed: "+e.typ+" "+e.step)
 		case !a.seen[e.id]:
 			a.seen[e.id] = true
+			a.w.detail("log", "has", "%s %s %s (%s) in partition %d", e.sagaID, e.typ, e.step, e.id[30:], e.partition)
 			a.published(&e)
 			a.atHome(&e)
 		default:

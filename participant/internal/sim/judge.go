@@ -61,7 +61,7 @@ func (s *story) restless() string {
 
 // triggered reports whether everything that the step waits for has completed.
 func (s *story) triggered(i int) bool {
-	return !slices.ContainsFunc(s.shape.steps[i].after, func(k int) bool { return !s.marks[k].done })
+	return s.begun > 0 && !slices.ContainsFunc(s.shape.steps[i].after, func(k int) bool { return !s.marks[k].done })
 }
 
 // blocked reports whether the step waits, directly or not, for a step whose compensation failed
@@ -178,6 +178,9 @@ func (a *auditor) judgeFold() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.sagas)) {
 		want := a.sagas[id].outcome()
+		if a.sagas[id].begun == 0 { // it was cancelled while it was queued
+			want = ""
+		}
 		if in := folds[id]; in == nil || string(in.Status) != want {
 			got := "nothing"
 			if in != nil {

@@ -69,6 +69,7 @@ func (p *process) boot() {
 		Service: p.svc.name, Sagas: sagasOf(p.build, w.shapes), Namespace: namespace,
 		Lanes: 4, InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
 		Horizon: horizon, Codec: codec{build: p.build},
+		StepLimits: p.svc.limits(p.build), MaxOpenSagas: p.svc.maxOpen, ParkUnhandled: true,
 	}
 	part, err := participant.New[*tx](&broker{Log: w.log, p: p}, p.backend.store, cfg)
 	if err != nil {

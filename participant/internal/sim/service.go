@@ -18,6 +18,7 @@ type service struct {
 	rows      func(outbox.SagaID) (outbox.Rows, error) // as they are committed
 	instances []*process                               // nil where none runs
 	builds    []int                                    // of the instances
+	maxOpen   int                                      // sagas that may be open at once; 0: any number
 	closers   []func()
 	unlocked  unlocked      // of a planted bug
 	away      time.Duration // how long it was, in all, at most
@@ -232,6 +233,20 @@ func (s *service) calmDown() {
 		}
 	}
 	s.rebalance(nil)
+}
+
+// limits bound the handlers of some steps.
+func (s *service) limits(build int) map[string]int {
+	limits := make(map[string]int)
+	for _, sh := range s.w.shapes {
+		for i := range sh.steps {
+			st := &sh.steps[i]
+			if knows(build, sh) && st.owner == s.name && s.w.roll(8, "limited", st.name) == 0 {
+				limits[st.name] = 1 + s.w.roll(3, "limit", st.name)
+			}
+		}
+	}
+	return limits
 }
 
 // knows reports whether a build of the service knows a version of a saga.

@@ -71,8 +71,7 @@ func storyOf(lines []string, saga string) []string {
 	var story []string
 	for _, line := range lines {
 		words := strings.Fields(line)
-		about := words[len(words)-1] == saga
-		if about || words[1] == "world" || strings.HasSuffix(line, "is dead") || strings.Contains(line, "crashes") {
+		if slices.Contains(words, saga) || words[1] == "world" || strings.HasSuffix(line, "is dead") || strings.Contains(line, "crashes") {
 			story = append(story, line)
 		}
 	}

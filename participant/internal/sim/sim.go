@@ -104,6 +104,9 @@ func (w *world) newService(name string) *service {
 		build = 1
 	}
 	n := 1 + w.rng.IntN(3)
+	if w.rng.IntN(4) == 0 {
+		s.maxOpen = 1 + w.rng.IntN(30)
+	}
 	s.instances, s.builds = make([]*process, n), slices.Repeat([]int{build}, n)
 	if w.options.SQLite == "" {
 		s.inMemory()

@@ -147,6 +147,7 @@ func TestSimulationInSQLite(t *testing.T) {
 // report fails the test with the seed and the shortest story that shows the fault.
 func report(t *testing.T, o Options, r *Result) {
 	t.Helper()
+	o.Story = nil
 	small, again, story := Shortest(o, r.Failure, 150, func(o Options) Result { return simulate(t, o) })
 	t.Errorf("seed %d: %v\ndrawn: %s\nrun it again: go test ./participant/internal/sim -run TestSimulation -first %d -seeds 1 -sagas %d\n"+
 		"the shortest story found, in order %d without %q: %v\n%s",

@@ -386,6 +386,14 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 	if bug.noLock {
 		p.svc.unlocked.write(&changes)
 	}
+	for i := range changes.Steps {
+		r := &changes.Steps[i]
+		p.w.detail(p.name, "row", "%s %s → %s attempt %d due in %v", r.SagaID.ID, r.Step, r.State, r.Attempt, r.DueIn)
+	}
+	for i := range changes.Sagas {
+		r := &changes.Sagas[i]
+		p.w.detail(p.name, "saga row", "%s → %s due in %v", r.SagaID.ID, r.State, r.DueIn)
+	}
 	u.tx.entries = append(u.tx.entries, changes.Entries...)
 	u.tx.rings = append(u.tx.rings, rings(&changes)...)
 	u.end()

@@ -128,6 +128,13 @@ func (w *world) note(who, what, about string) {
 	}
 }
 
+// detail adds a line to the story that says nothing new to the trace.
+func (w *world) detail(who, what, format string, args ...any) {
+	if w.options.Story != nil {
+		w.options.Story(fmt.Sprintf("%12v  %-14s %-22s %s", w.now(), who, what, fmt.Sprintf(format, args...)))
+	}
+}
+
 // after has something happen later. It must not wait: what takes several effects is spawned.
 func (w *world) after(d time.Duration, do func()) {
 	t := timer{w.now() + max(d, time.Microsecond), do}
