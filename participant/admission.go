@@ -161,9 +161,9 @@ func (p *Participant[Tx]) admitOnce(ctx context.Context, saga string, rows []out
 	}
 	var changes outbox.Changes
 	for _, row := range rows {
-		v := p.newView(unit, row.SagaID, p.roles[version{saga, row.Version}])
+		v := p.newView(unit, row.SagaID)
 		switch {
-		case v.saga == nil || v.saga.State != choreo.RowQueued:
+		case v.role == nil || v.saga == nil || v.saga.State != choreo.RowQueued:
 			// Another process was quicker, or a cancel was.
 		case admitted >= room:
 			full = true

@@ -240,8 +240,9 @@ func (p *Participant[Tx]) actOn(ctx context.Context, due outbox.Due) {
 		p.admitQueued(ctx, due.SagaID.Saga)
 		return
 	}
-	t := &task[Tx]{role: r, id: due.SagaID, place: place, ev: &choreo.Event{Partition: choreo.AnyPartition}}
+	t := &task[Tx]{id: due.SagaID, place: place, ev: &choreo.Event{Partition: choreo.AnyPartition}}
 	t.decide = func(_ context.Context, v *view[Tx]) (*call, error) {
+		v.role, v.version = r, due.Version
 		if due.Step == choreo.SagaRow {
 			t.ev.Initiator = p.cfg.Service
 			v.expire(t.ev)

@@ -24,7 +24,8 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 	if err != nil {
 		return true
 	}
-	if r := p.roles[version{head.Saga, head.Version}]; r != nil && head.Type != choreo.ReleaseRequested {
+	r := p.roles[version{head.Saga, head.Version}]
+	if r != nil && tellsVersion(head.Type) {
 		return p.reacts(r, head.Initiator, head.Type, head.Step)
 	}
 	switch _, known := p.topicOf[head.Saga]; {
@@ -32,8 +33,15 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 		return true
 	case head.Type == choreo.ReleaseRequested:
 		return head.Target == p.cfg.Service
+	case r == nil:
+		return mayConcern(head.Type)
 	}
-	return mayConcern(head.Type)
+	for v, r := range p.roles {
+		if v.saga == head.Saga && p.reacts(r, head.Initiator, head.Type, head.Step) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayConcern reports whether some service may react to an event of this type. Events of a
@@ -106,34 +114,32 @@ func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev r
 		}
 		return p.release(ctx, id, nil, ev.Event)
 	}
-	var refused error
-	t := &task[Tx]{role: ev.role, id: id, ev: ev.Event}
+	var tooOld error
+	t := &task[Tx]{id: id, ev: ev.Event}
 	t.decide = func(_ context.Context, v *view[Tx]) (*call, error) {
-		refused = nil
-		switch runs := p.roles[version{id.Saga, v.version}]; {
+		tooOld = nil
+		v.play(ev.Event)
+		switch {
 		case v.parked():
 			v.queue(ev.record)
-		case ev.role == nil && runs != nil:
-			refused = fmt.Errorf("the saga runs by %s: %w", runs.def, errUnknownSaga)
-		case ev.role == nil:
-			v.version = ev.Version
-			return &call{obstacle: unknownVersion(version{id.Saga, ev.Version})}, nil
-		default:
-			if refused = p.stale(ev.role, ev.Event, ev.record.Time); refused == nil {
-				return v.react(ev.Event), nil
-			}
+			return nil, nil
+		case v.role == nil:
+			return &call{obstacle: unknownVersion(version{id.Saga, v.version})}, nil
 		}
-		return nil, nil
+		if tooOld = p.stale(v.role, ev.Event, ev.record.Time); tooOld != nil {
+			return nil, nil
+		}
+		return v.react(ev.Event), nil
 	}
 	t.blocked = func(v *view[Tx], _ *call, why *choreo.Error) *repeat {
 		v.hold(ev.Event, why)
 		v.queue(ev.record)
 		return nil
 	}
-	if err := p.do(ctx, t); err != nil || refused == nil {
+	if err := p.do(ctx, t); err != nil || tooOld == nil {
 		return err
 	}
-	return p.deadLetter(ctx, ev.record, refused)
+	return p.deadLetter(ctx, ev.record, tooOld)
 }
 
 // graceKey marks a context that outlives its parent for a while; its value is the
@@ -269,9 +275,8 @@ func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]th
 // quiet reports whether no event of the thread triggers a step of this service, so
 // that most likely none needs a handler, and none can be stale.
 func (t *thread[Tx]) quiet() bool {
-	role := t.events[0].role
 	for _, ev := range t.events {
-		if ev.role == nil || ev.role != role || ev.Type == choreo.ReleaseRequested || role.needsRow(ev.Event) {
+		if ev.role == nil || ev.Type == choreo.ReleaseRequested || ev.role.needsRow(ev.Event) {
 			return false
 		}
 	}
@@ -290,15 +295,15 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 		changes outbox.Changes
 	)
 	for _, t := range quiet {
-		view := p.newView(unit, t.id, t.events[0].role)
+		view := p.newView(unit, t.id)
 		if view.parked() {
 			left = append(left, t)
 			continue
 		}
 		done := 0
 		for _, ev := range t.events {
-			if run := view.react(ev.Event); run != nil {
-				break // needs a handler: this event and those after it stay
+			if view.play(ev.Event); view.role == nil || view.react(ev.Event) != nil {
+				break // needs more: this event and those after it stay
 			}
 			done++
 		}

@@ -496,19 +496,39 @@ func TestNoticesAreNeverParked(t *testing.T) {
 	}
 }
 
-// An event that claims another version than the saga runs by must not stop the saga.
-func TestAnEventOfAForeignVersionIsDeadLettered(t *testing.T) {
+// Who asks for something may not know by which version the saga runs, nor who answers without
+// having a row. An event that no participant has made may name any.
+func TestASagaIsReadByTheVersionThatItRunsBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newPayments(t, memory.NewDatabase())
-		s.read(createdEvent("17"))
-		foreign := builds[0].failed("17")
-		s.read(foreign)
-		require.Len(t, s.log.published, 1)
-		why, _ := s.log.published[0].Header("kafka_dlt-exception-message")
-		require.Contains(t, string(why), "the saga runs by order/1")
-		require.Equal(t, choreo.RowNone, marker(s.db, "17").State)
-		s.read(event(choreo.StepFailed, "ship", "17", "{}"))
-		require.Equal(t, "0", s.held())
+		for typ, step := range map[choreo.EventType]string{choreo.Aborted: "", choreo.StepFailed: "ship"} {
+			s := newPayments(t, memory.NewDatabase())
+			foreign := event(typ, step, "17", "{}")
+			foreign.Version, foreign.Failure = 2, &choreo.Failure{Class: choreo.ClassCancelled}
+			rec := topics.Encode(foreign, "choreo.order.events")
+			require.True(t, s.concerns(&rec))
+			s.read(createdEvent("17"), foreign)
+			require.Equal(t, "0", s.held())
+			require.Equal(t, []string{completedEvent, compensatedEvent}, s.emitted())
+			require.Equal(t, 1, s.last().Version)
+			require.Empty(t, s.log.published)
+		}
+	})
+}
+
+// An abort that names a version by guess does not make that the saga's.
+func TestAGuessedVersionIsNotTheSagas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPaymentsWith(t, memory.NewDatabase(), both)
+		guess := event(choreo.Aborted, "", "17", "{}")
+		guess.Version, guess.Failure = 2, &choreo.Failure{Class: choreo.ClassCancelled}
+		s.read(guess, createdEvent("17"))
+		require.Equal(t, []string{"choreo.step.skipped charge"}, s.emitted())
+		require.Equal(t, 1, s.last().Version)
+		for _, row := range s.db.Snapshot().Steps {
+			require.Equal(t, 1, row.Version)
+		}
+		require.NoError(t, Cancel(t.Context(), s.Participant, order2, "17", "again"))
+		require.Equal(t, 1, s.last().Version)
 	})
 }
 

@@ -36,8 +36,7 @@ func (f *verdict) about(c *call) bool { return f != nil && f.step == c.step && f
 
 // task is what one unit of work after the other is done about, until it is done.
 type task[Tx any] struct {
-	role *role[Tx] // nil: the version is not known, or only to decide
-	id   outbox.SagaID
+	id outbox.SagaID
 	// ev is the event that was read, or what a row has kept of one.
 	ev    *choreo.Event
 	place string // the step of which a place is held, see limits
@@ -92,7 +91,7 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
 
-	v := p.newView(unit, t.id, t.role)
+	v := p.newView(unit, t.id)
 	c, err := t.decide(ctx, v)
 	if err != nil {
 		return nil, err

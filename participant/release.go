@@ -102,10 +102,10 @@ func (r *release[Tx]) first(v *view[Tx], parked *outbox.Parked) (c *call, goesOn
 		v.deadLetter(rec, err)
 		return nil, true
 	}
-	r.task.ev, v.version = ev, ev.Version
-	if v.role = r.p.roles[version{ev.Saga, ev.Version}]; v.role == nil {
+	r.task.ev = ev
+	if v.play(ev); v.role == nil {
 		r.seq, r.stands, r.last = 0, true, false
-		r.obstruct(unknownVersion(version{ev.Saga, ev.Version}))
+		r.obstruct(unknownVersion(version{ev.Saga, v.version}))
 		return nil, false
 	}
 	if tooOld := r.p.stale(v.role, ev, rec.Time); tooOld != nil {
@@ -126,10 +126,9 @@ func (r *release[Tx]) noted(v *view[Tx], marker choreo.Row) *call {
 		if slices.Contains(r.steps, step) {
 			continue
 		}
-		v.role = r.p.roles[version{r.id.Saga, v.version}]
-		if v.role == nil {
+		if v.role = r.p.roles[version{r.id.Saga, v.runs}]; v.role == nil {
 			r.steps = append(r.steps, step)
-			r.obstruct(unknownVersion(version{r.id.Saga, v.version}))
+			r.obstruct(unknownVersion(version{r.id.Saga, v.runs}))
 			continue
 		}
 		r.step = step

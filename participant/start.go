@@ -63,7 +63,8 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 	if unit.Rows(key).Saga != nil {
 		return ref, nil
 	}
-	v := p.newView(unit, key, r)
+	v := p.newView(unit, key)
+	v.role, v.version = r, saga.Version()
 	v.saga = &outbox.SagaRow{SagaID: key, Version: saga.Version(), DueIn: atOnce, Row: choreo.Row{
 		State: choreo.RowQueued, Home: p.homes.of(p.topicOf[key.Saga], id),
 		Inputs: []choreo.Output{{ContentType: p.cfg.Codec.ContentType(), Data: payload}},

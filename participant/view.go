@@ -13,7 +13,8 @@ type view[Tx any] struct {
 	p       *Participant[Tx]
 	unit    outbox.Unit[Tx]
 	role    *role[Tx] // nil: this build does not know the version
-	version int       // of the definition; 0: not known
+	version int       // of the definition, in what is emitted
+	runs    int       // the version by which the saga runs; 0: no row tells it
 	id      outbox.SagaID
 	saga    *outbox.SagaRow
 	steps   map[string]choreo.Row
@@ -26,18 +27,41 @@ type view[Tx any] struct {
 	closes  bool // the saga's row
 }
 
-// newView returns the rows of a saga of the unit. Its version is that of the role, or of the
-// rows.
-func (p *Participant[Tx]) newView(unit outbox.Unit[Tx], id outbox.SagaID, r *role[Tx]) *view[Tx] {
+// newView returns the rows of a saga of the unit. Its role is that of the version that they
+// tell.
+func (p *Participant[Tx]) newView(unit outbox.Unit[Tx], id outbox.SagaID) *view[Tx] {
 	rows := unit.Rows(id)
-	v := &view[Tx]{p: p, unit: unit, role: r, version: rows.Version, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
-	if r != nil {
-		v.version = r.def.Version()
-	}
+	v := &view[Tx]{p: p, unit: unit, version: rows.Version, runs: rows.Version, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
+	v.role = p.roles[version{id.Saga, v.runs}]
 	if v.steps == nil {
 		v.steps = make(map[string]choreo.Row)
 	}
 	return v
+}
+
+// play takes up the version by which an event is to be read: the saga's own where rows tell
+// it and the event may not, or names one that is not known here; else the event's.
+func (v *view[Tx]) play(ev *choreo.Event) {
+	said := v.p.roles[version{v.id.Saga, ev.Version}]
+	v.version = v.runs
+	if tellsVersion(ev.Type) && (said != nil || v.runs == 0) {
+		v.runs, v.version = ev.Version, ev.Version
+	}
+	if v.version == 0 {
+		v.version = ev.Version
+	}
+	v.role = v.p.roles[version{v.id.Saga, v.version}]
+}
+
+// tellsVersion reports whether events of this type come from who knows by which version the
+// saga runs. Who asks for something may not know it, nor who answers without having a row.
+func tellsVersion(t choreo.EventType) bool {
+	switch t {
+	case choreo.AbortRequested, choreo.Aborted, choreo.RetryRequested, choreo.ResolveRequested, choreo.ReleaseRequested:
+		return false
+	default:
+		return true
+	}
 }
 
 // call is a handler that a rule asks for.
@@ -178,11 +202,9 @@ func (v *view[Tx]) collect(to *outbox.Changes) {
 			to.Sagas = append(to.Sagas, *v.saga)
 			continue
 		}
-		row := outbox.StepRow{SagaID: v.id, Step: step, Version: v.version, Row: v.steps[step], DueIn: v.dueIn(step)}
-		if step == choreo.ParkedRow && row.State == choreo.RowNone {
-			row.Version = 0 // who gave the command may not have known it
-		}
-		to.Steps = append(to.Steps, row)
+		to.Steps = append(to.Steps, outbox.StepRow{
+			SagaID: v.id, Step: step, Version: v.runs, Row: v.steps[step], DueIn: v.dueIn(step),
+		})
 	}
 	to.Entries = append(to.Entries, v.entries...)
 	to.Unpark = append(to.Unpark, v.unpark...)
