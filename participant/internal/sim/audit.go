@@ -152,7 +152,7 @@ func (a *auditor) of(e *record) *story {
 		if sh.name == e.saga && sh.version == e.version {
 			s.shape = sh
 			s.acts, s.marks = make([]act, len(sh.steps)), make([]mark, len(sh.steps))
-			s.home, s.answers, s.parked = e.partition, make(map[string]int), make(map[string]bool)
+			s.home, s.answers, s.parked = homeUnknown, make(map[string]int), make(map[string]bool)
 		}
 	}
 	return s
@@ -335,12 +335,15 @@ func (a *auditor) read(topic string) {
 	a.read_[topic] = len(records)
 }
 
+const homeUnknown = -1
+
 // atHome: every event of a saga is in its home partition, but for what asks for something, and
 // may not know it.
 func (a *auditor) atHome(e *record) {
 	switch s := a.story(e.sagaID); {
 	case e.typ == evRequested, e.typ == evRetry, e.typ == evResolve, e.typ == evCommandNo, s.shape == nil:
-	case e.typ == evStarted && s.begun == a.w.now():
+	case e.typ == evParked, e.typ == evReleased: // who parks it may know nothing else of it
+	case s.home == homeUnknown:
 		s.home = e.partition
 	case e.partition != s.home:
 		a.w.fail("G9 order", s.id, fmt.Sprintf("%s %s is in partition %d, its home is %d", e.typ, e.step, e.partition, s.home))
@@ -374,6 +377,9 @@ func (a *auditor) publishedSaga(s *story, e *record) {
 		s.begun, s.initiator = a.w.now(), e.source
 	case evRequested:
 		s.aborts = append(s.aborts, request{e.id, !s.closed() || e.partition != s.home})
+		if e.causation != "" { // it is passed on
+			s.answers[e.causation]++
+		}
 	case evParked:
 		s.parked[e.source] = true
 	case evReleased:
