@@ -10,8 +10,10 @@ import (
 
 // Cancel asks for the abort of a saga, in a transaction of its own. Any participant of
 // the saga may ask; the arbiter (the pivot's owner, else the initiator) answers with an
-// event, Aborted or AbortRejected, which carries the reason. Cancel returns when the
-// request is committed. Ask only for a saga whose start is committed: a request that
+// event, Aborted or AbortRejected. The latter says why in its Failure, by the code: the pivot
+// has completed ("committed"), every step has ("completed"), a step failed and what was done
+// is kept ("kept"), or the saga goes or went backwards already ("aborted"). Cancel returns
+// when the request is committed. Ask only for a saga whose start is committed: a request that
 // comes before it is answered by nobody. And where this service has not seen anything of the
 // saga, saga must be of the version that it runs by.
 func Cancel[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID, reason string) error {

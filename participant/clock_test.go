@@ -476,6 +476,27 @@ func TestDueRowsOfAnotherVersionHoldUpNobody(t *testing.T) {
 	})
 }
 
+// Many rows fall due at once, more than one look returns; the next poll is far off.
+func TestAllThatIsDueAtOnceIsActedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		d.answer = func(step string, call *participant.Call[loan]) error {
+			if step == "check" && call.Attempt == 1 {
+				return errors.New("register is closed")
+			}
+			return nil
+		}
+		p := d.openWith(participant.Config{Lanes: 4})
+		for i := range 100 {
+			_, err := participant.Start(t.Context(), p, loans, fmt.Sprint(i), loan{})
+			require.NoError(t, err)
+		}
+		<-time.After(time.Minute + time.Second)
+		require.EqualValues(t, 400, d.executed.Load())
+	})
+}
+
 func TestASenselessCommandLeavesARetryDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)

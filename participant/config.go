@@ -18,7 +18,8 @@ type Config struct {
 	// Service is the name under which this service owns steps. Required.
 	Service string
 	// Sagas are the definitions that this service takes part in: it owns a step of
-	// them, or starts them. Several versions of one saga may stand here. Required.
+	// them, or starts them. Several versions of one saga may stand here, and all should that
+	// are in use: a saga of another version is parked. Required.
 	Sagas []choreo.AnySaga
 	// Namespace is the first part of the topic names. Default: "choreo".
 	Namespace string

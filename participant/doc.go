@@ -23,6 +23,41 @@
 //
 // An outage of the database or the broker is never a step's failure: the participant
 // waits, tries again, says so in its log and in [Participant.Health], and goes on. A
-// handler's error is classified by package choreo. A record that cannot be decoded,
-// or whose saga this service does not know, goes to the dead-letter topic as it was.
+// handler's error is classified by package choreo. A record that is no event,
+// or whose saga this service does not know by name, goes to the dead-letter topic as it was.
+//
+// # Parked sagas
+//
+// A build that cannot go on with a saga does not fail it, for another build may be able to. It
+// parks the saga: the event that it cannot handle, and all later ones of the saga, wait in
+// the service's database, in order; other sagas flow. The reasons, by the code that
+// the SagaParked event carries, are
+//
+//	unknown-version      Config.Sagas does not have the version that the saga runs by
+//	undecodable-payload  Config.Codec cannot read what a step gets, or was to be undone with
+//	no-handler           a step has no handler, see Config.ParkUnhandled
+//
+// A parked saga goes on by itself: all are tried when a process starts, and each a minute after
+// it was parked, then after two minutes, and so on up to an hour. [Release] has it tried at
+// once. When all that waited is handled, the service says SagaReleased. Events
+// that have waited for longer than Config.Horizon are dead-lettered when their turn comes. So,
+// before sagas of a new version are started, have every service that knows the saga name that
+// version in Config.Sagas, also one that has no step in it any more; whatever comes too early is
+// parked meanwhile.
+//
+// # Bounds
+//
+// What is over a bound waits, it does not fail. Other saga frameworks bound by settings such
+// as these:
+//
+//	theirs              here
+//	MaxConcurrentSagas  Config.MaxOpenSagas, of each definition and over all processes: sagas over
+//	                    it wait in the database for their start
+//	WorkerPoolSize      Config.Lanes, how many sagas are worked on side by side in a process, and
+//	                    Config.StepLimits, how many handlers of one step: what is over it waits in
+//	                    the database, and holds up neither its lane nor other steps
+//	AcquireTimeout      none: to wait costs no thread and no connection. To end the wait, set
+//	                    a deadline in the definition, which counts from the start, or call Cancel
+//	ShutdownTimeout     Config.StopTimeout
+//	(prefetch)          Config.InFlight, how many events are fetched and not yet handled
 package participant

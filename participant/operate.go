@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/choreo-go/choreo/choreo"
@@ -58,6 +59,18 @@ func Release[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySag
 		return fmt.Errorf("release of saga %s %q: the service is empty: name the one that has parked it", saga.Def().Name(), sagaID)
 	}
 	return operate(ctx, p, saga, sagaID, who, choreo.Emission{Type: choreo.ReleaseRequested, Target: service})
+}
+
+// ForceAbort commands the abort of a saga. Unlike [Cancel] it turns back also one that has
+// completed, if no pivot of it has, and one whose failure had decided that nothing is undone;
+// steps that have nothing to undo stay done. Any participant of the saga may give the command. The
+// arbiter answers with Aborted or, where the pivot has completed or the saga goes or went
+// backwards already, with AbortRejected, which says so. Nobody answers for a saga of which the
+// arbiter has pruned its row; see Config.Horizon. ForceAbort returns when the command is
+// committed. As to the saga's version it is as [Cancel].
+func ForceAbort[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, who Operator) error {
+	why := &choreo.Error{Class: choreo.ClassCancelled, Code: "forced", Err: errors.New(who.Note)}
+	return operate(ctx, p, saga, sagaID, who, choreo.Emission{Type: choreo.AbortRequested, Force: true, Failure: why.Failure()})
 }
 
 func operate[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, who Operator, command choreo.Emission) error {
