@@ -160,7 +160,7 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
 			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve, Force: e.Force,
-			Elsewhere: elsewhere && e.Type == choreo.AbortRequested,
+			Elsewhere:   elsewhere && e.Type == choreo.AbortRequested,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,
 		}, v.p.topicOf[v.id.Saga]))

@@ -124,6 +124,8 @@ const (
 	evAborted      = "choreo.saga.aborted"
 	evAbortNo      = "choreo.saga.abort-rejected"
 	evCommandNo    = "choreo.step.command-rejected"
+	evRelease      = "choreo.saga.release-requested"
+	evReleaseNo    = "choreo.saga.release-rejected"
 	evRetry        = "choreo.step.retry-requested"
 	evResolve      = "choreo.step.resolve-requested"
 	evCompleted    = "choreo.step.completed"
@@ -342,7 +344,7 @@ const homeUnknown = -1
 func (a *auditor) atHome(e *record) {
 	switch s := a.story(e.sagaID); {
 	case e.typ == evRequested, e.typ == evRetry, e.typ == evResolve, e.typ == evCommandNo, s.shape == nil:
-	case e.typ == evParked, e.typ == evReleased: // who parks it may know nothing else of it
+	case e.typ == evParked, e.typ == evReleased, e.typ == evRelease, e.typ == evReleaseNo: // who parks it may know nothing else of it
 	case s.home == homeUnknown:
 		s.home = e.partition
 	case e.partition != s.home:
@@ -390,14 +392,17 @@ func (a *auditor) publishedSaga(s *story, e *record) {
 			a.w.fail("G6 agreement", s.id, "it was closed, and an abort that was asked for later took effect")
 		}
 	}
+	if e.typ == evAborted && e.force {
+		s.kept = false
+	}
 	if (e.typ == evFailed || e.typ == evAborted) && s.turned == "" {
 		s.turned, s.kept = e.typ, e.keep
 		if s.decided == 0 {
 			s.decided = a.w.now()
 		}
 	}
-	if e.typ == evAborted || e.typ == evAbortNo || e.typ == evCommandNo {
-		if s.answers[e.causation]++; e.typ == evCommandNo && s.answers[e.causation] > 1 && !a.late {
+	if no := e.typ == evCommandNo || e.typ == evReleaseNo; no || e.typ == evAborted || e.typ == evAbortNo {
+		if s.answers[e.causation]++; no && s.answers[e.causation] > 1 && !a.late {
 			a.w.fail("G2 once", s.id, "a command was rejected twice")
 		}
 	}
