@@ -318,8 +318,9 @@ func (a *auditor) read(topic string) {
 	if !slices.Contains(a.w.topicSet, topic) {
 		return
 	}
-	records := a.w.log.Records(topic)
-	for i := a.read_[topic]; i < len(records); i++ {
+	records := a.w.log.RecordsSince(topic, a.read_[topic])
+	a.read_[topic] += len(records)
+	for i := range records {
 		e := parse(&records[i])
 		switch {
 		case e.id == "": // garbage
@@ -334,7 +335,6 @@ func (a *auditor) read(topic string) {
 			a.atHome(&e)
 		}
 	}
-	a.read_[topic] = len(records)
 }
 
 const homeUnknown = -1
