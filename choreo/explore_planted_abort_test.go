@@ -45,17 +45,17 @@ var plantsOfAborts = []plant{
 	},
 	{
 		name: "R8 a completed saga is not aborted by force", shape: "linear", bounds: bounds{forces: 1},
-		rules:  unforced(func(d *Definition, row *Row) bool { return len(row.Noted) > 0 }),
+		rules:  unforced(func(row *Row) bool { return len(row.Noted) > 0 }),
 		caught: "an abort by force came in time, and what was done stands",
 	},
 	{
 		name: "R8 a saga that is kept is not aborted by force", shape: "failures that keep", bounds: bounds{forces: 1},
-		rules:  unforced(func(d *Definition, row *Row) bool { return row.State == RowClosed && len(row.Settled) > 0 }),
+		rules:  unforced(func(row *Row) bool { return row.State == RowClosed && len(row.Settled) > 0 }),
 		caught: "an abort by force came in time, and what was done stands",
 	},
 	{
 		name: "R8 a pivot that was skipped does not know what was kept", shape: "failures that keep before a pivot and at it", bounds: bounds{forces: 1},
-		rules:  unforced(func(d *Definition, row *Row) bool { return row.State == RowSkipped && len(row.Settled) > 0 }),
+		rules:  unforced(func(row *Row) bool { return row.State == RowSkipped && len(row.Settled) > 0 }),
 		caught: "an abort by force came in time, and what was done stands",
 	},
 	{
@@ -222,9 +222,9 @@ var plantsOfAborts = []plant{
 }
 
 // unforced has an arbiter refuse force where its row says that the saga is closed so.
-func unforced(so func(*Definition, *Row) bool) func(rules) rules {
+func unforced(so func(*Row) bool) func(rules) rules {
 	return reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
-		if ev.Type == AbortRequested && so(d, &row) {
+		if ev.Type == AbortRequested && so(&row) {
 			asked := *ev
 			asked.Force = false
 			return real(d, step, row, &asked)

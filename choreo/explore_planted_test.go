@@ -411,7 +411,7 @@ var plantsOfRules = []plant{
 	},
 	{
 		name: "Compensate that was put off waits for its dependents anew", shape: "linear", bounds: bounds{defers: 1},
-		rules: puttingOff(func(decision Decision, run Run) Decision {
+		rules: puttingOff(func(decision Decision, _ Run) Decision {
 			decision.Row.Settled = nil
 			return decision
 		}),
@@ -422,8 +422,8 @@ var plantsOfRules = []plant{
 // puttingOff replaces Defer by what a function makes of its decision.
 func puttingOff(f func(Decision, Run) Decision) func(rules) rules {
 	return func(r rules) rules {
-		real := r.putOff
-		r.putOff = func(d *Definition, step string, row Row, run Run) Decision { return f(real(d, step, row, run), run) }
+		whole := r.putOff
+		r.putOff = func(d *Definition, step string, row Row, run Run) Decision { return f(whole(d, step, row, run), run) }
 		return r
 	}
 }

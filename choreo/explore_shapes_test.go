@@ -36,7 +36,7 @@ func (s *shape) runs() []bounds {
 			{forces: 1, cancels: 1, crashes: 1, forgets: 1, undoFails: 1},
 			{forces: 2, dups: 1, retries: 1, undoFails: 1},
 			{forces: 1, crashes: 1, commands: 1, undoFails: 1, defers: 2},
-			{forces: 1, dups: 1, parks: 2},
+			{forces: 1, dups: 1, parks: 1},
 		}
 	case raceEnabled: // it slows the explorer down about tenfold
 		return []bounds{
