@@ -27,17 +27,20 @@ type shape struct {
 func (s *shape) runs() []bounds {
 	switch {
 	case *exploreBig:
-		return []bounds{
+		runs := []bounds{
 			{cancels: 1, crashes: 1, forgets: 1, retries: 1, undoFails: 1},
 			{cancels: 1, crashes: 1, dups: 1, retries: 1, undoFails: 1},
 			{cancels: 2, forgets: 1, dups: 1, undoFails: 1},
 			{cancels: 1, crashes: 1, retries: 1, undoFails: 1, commands: 1},
-			{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1},
-			{forces: 1, cancels: 1, crashes: 1, forgets: 1, undoFails: 1},
-			{forces: 2, dups: 1, retries: 1, undoFails: 1},
-			{forces: 1, crashes: 1, commands: 1, undoFails: 1, defers: 2},
-			{forces: 1, dups: 1, parks: 1},
+			{forces: 1, cancels: 1, crashes: 1},
+			{forces: 2, dups: 1, undoFails: 1},
+			{forces: 1, commands: 1, defers: 1},
+			{forces: 1, parks: 1},
 		}
+		if !s.large {
+			runs = append(runs, bounds{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1})
+		}
+		return runs
 	case raceEnabled: // it slows the explorer down about tenfold
 		return []bounds{
 			{cancels: 1, crashes: 1},
@@ -55,7 +58,6 @@ func (s *shape) runs() []bounds {
 			{undoFails: 1, commands: 1},
 			{undoFails: 1, parks: 1},
 			{cancels: 1, defers: 2},
-			{commands: 1, defers: 1},
 			{forces: 1, crashes: 1, undoFails: 1},
 			{forces: 1, dups: 1},
 			{forces: 1, cancels: 1},
