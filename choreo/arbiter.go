@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// standing is how a saga stands to a request to abort it. Unless the saga is open, it is
-// also the code of a no.
+// standing is how a saga stands when its abort is asked for; unless it is open, also the
+// code of a no.
 type standing string
 
 const (
@@ -17,7 +17,7 @@ const (
 	standsAborted   standing = "aborted"
 )
 
-// stands tells from the row of the arbiter (the pivot's, or the saga row) how the saga stands.
+// stands tells it from the arbiter's row: the pivot's, or the saga row.
 func (d *Definition) stands(row *Row) standing {
 	switch row.State {
 	case RowCompleted:

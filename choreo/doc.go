@@ -14,6 +14,8 @@
 //		ChargeCard.OwnedBy("payments").After(CreateOrder),
 //	)
 //
-// The rules (files rules.go and conclude.go) are [React], for an event that was
-// read, and [Conclude], for the result of a handler that React asked for.
+// The rules (files rules.go, arbiter.go, command.go and conclude.go) are [React], for
+// an event that was read, and [Conclude], for the result of a handler that React asked
+// for, or [Defer], where it finds no place. [Resume], [Answer], [Expire], [Overdue] and
+// [Admit] are for what happens when nothing is read.
 package choreo

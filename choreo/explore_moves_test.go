@@ -347,8 +347,9 @@ func (x *explorer) emit(s *state, service int, ev uint8) string {
 	q.at[q.n] = ev
 	q.n++
 	// The answer to a cancel or a command may come after the end, and changes nothing then.
-	// So may the word of a service that cannot read any more what it need not.
-	late := []EventType{AbortRejected, Aborted, CommandRejected, SagaParked, SagaReleased}
+	// So may a deadline, as long as its initiator has not read of the end, and the word of a
+	// service that cannot read any more what it need not.
+	late := []EventType{AbortRequested, AbortRejected, Aborted, CommandRejected, SagaParked, SagaReleased}
 	if x.folds[s.fold].Status.Ended() && !slices.Contains(late, x.events[ev].Type) {
 		return fmt.Sprintf("G6: the log told that the saga had ended as %s, and then %s was emitted",
 			x.folds[s.fold].Status, x.events[ev].short())

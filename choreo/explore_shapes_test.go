@@ -21,20 +21,34 @@ type shape struct {
 	large     bool     // too many interleavings for all faults together
 }
 
-// runs are the bounds within which a shape is explored. Each run has a cancel at any
-// moment. Large shapes get the faults one kind at a time; what duplicates can do is
+// runs are the bounds within which a shape is explored. Most have a cancel or an abort by
+// force at any moment. Large shapes get the faults one kind at a time; what duplicates can do is
 // moreover proved by explorer.reread in every state that keeps the log.
 func (s *shape) runs() []bounds {
 	switch {
 	case *exploreBig:
-		return []bounds{
+		runs := []bounds{
 			{cancels: 1, crashes: 1, forgets: 1, retries: 1, undoFails: 1},
 			{cancels: 1, crashes: 1, dups: 1, retries: 1, undoFails: 1},
 			{cancels: 2, forgets: 1, dups: 1, undoFails: 1},
 			{cancels: 1, crashes: 1, retries: 1, undoFails: 1, commands: 1},
+			{forces: 1, cancels: 1, crashes: 1},
+			{forces: 2, dups: 1, undoFails: 1},
+			{forces: 1, commands: 1, defers: 1},
+			{forces: 1, parks: 1},
 		}
+		if !s.large {
+			runs = append(runs, bounds{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1})
+		}
+		return runs
 	case raceEnabled: // it slows the explorer down about tenfold
-		return []bounds{{cancels: 1, crashes: 1}, {cancels: 1, dups: 1}, {cancels: 1, forgets: 1, retries: 1, undoFails: 1}}
+		return []bounds{
+			{cancels: 1, crashes: 1},
+			{cancels: 1, dups: 1},
+			{cancels: 1, forgets: 1, retries: 1, undoFails: 1},
+			{forces: 1, crashes: 1},
+			{defers: 1, parks: 1},
+		}
 	case s.large:
 		return []bounds{
 			{cancels: 1, crashes: 1, undoFails: 1},
@@ -44,7 +58,6 @@ func (s *shape) runs() []bounds {
 			{undoFails: 1, commands: 1},
 			{undoFails: 1, parks: 1},
 			{cancels: 1, defers: 2},
-			{commands: 1, defers: 1},
 			{forces: 1, crashes: 1, undoFails: 1},
 			{forces: 1, dups: 1},
 			{forces: 1, cancels: 1},

@@ -387,16 +387,23 @@ func (x *explorer) reread(s *state, by action) string {
 		return ""
 	}
 	for _, ev := range s.log.at[:s.off[service]] {
-		for _, step := range x.owned[service] {
+		for _, step := range x.reactors(service) {
 			o := x.react(step, s.rows[step], ev)
 			answer := x.events[ev].Type == AbortRequested // each is answered anew
 			if len(o) > 1 || o[0].changed || len(o[0].emits) > 0 && !answer {
 				return fmt.Sprintf("G2: reading %s once more does something to %s, whose row is %s",
-					x.events[ev].short(), x.def.Steps()[step].Name, rowText(&x.rows[s.rows[step]]))
+					x.events[ev].short(), x.nameOf(step), rowText(&x.rows[s.rows[step]]))
 			}
 		}
 	}
 	return ""
+}
+
+func (x *explorer) nameOf(row int) string {
+	if row == len(x.def.Steps()) {
+		return "the saga row"
+	}
+	return x.def.Steps()[row].Name
 }
 
 func (x *explorer) ownerOf(step int) int {

@@ -45,16 +45,19 @@ const ParkedRow = "*"
 
 // Row is what a service keeps of one of its steps in one saga; under [SagaRow] it
 // is what the initiator keeps of the saga itself. The zero value is "none".
+//
+// The arbiter's row (the pivot's, else the saga row) that is skipped, failed or closed is
+// Kept also while it may yet turn out that the saga is: Settled is empty then.
 type Row struct {
 	State     RowState
 	Announced bool     // skipped: the answer to a trigger was given
-	Kept      bool     // completed: a failure decided that nothing is undone; see also firstTurn
+	Kept      bool     // completed, an arbiter's: a failure decided that nothing is undone
 	Bypassed  bool     // completed without Execute having had an effect
 	Stuck     bool     // retrying past the pivot: StepStuck was emitted
 	Home      int32    // the saga's home partition
 	Attempt   int      // of Execute, later of Compensate, so far
 	Noted     []string // steps it waits for that completed; sinks that did, for a saga row
-	Settled   []string // undoing, kept: steps that will never (again) hold an effect
+	Settled   []string // undoing, Kept: steps that will never (again) hold an effect
 	Inputs    []Output // outputs that came with the triggers; queued: the saga's input
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
