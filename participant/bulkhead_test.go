@@ -181,7 +181,7 @@ func TestWhatWaitsForAPlaceCostsNothing(t *testing.T) {
 		before := ops[memory.OpCommit]
 		clear(ops)
 		mu.Unlock()
-		require.GreaterOrEqual(t, before, 50+49)
+		require.Greater(t, before, 50+30, "but for those of the lane in which it runs")
 		<-time.After(30 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()

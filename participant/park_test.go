@@ -320,9 +320,13 @@ func TestNoticesAreNeverParked(t *testing.T) {
 // having a row. An event that no participant has made may name any.
 func TestASagaIsReadByTheVersionThatItRunsBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for typ, step := range map[choreo.EventType]string{choreo.Aborted: "", choreo.StepFailed: "ship"} {
-			s := newPayments(t, memory.NewDatabase())
-			foreign := event(typ, step, "17", "{}")
+		for _, test := range []struct {
+			typ  choreo.EventType
+			step string
+			cfg  Config
+		}{{choreo.Aborted, "", Config{}}, {choreo.Aborted, "", both}, {choreo.StepFailed, "ship", Config{}}} {
+			s := newPaymentsWith(t, memory.NewDatabase(), test.cfg)
+			foreign := event(test.typ, test.step, "17", "{}")
 			foreign.Version, foreign.Failure = 2, &choreo.Failure{Class: choreo.ClassCancelled}
 			rec := topics.Encode(foreign, "choreo.order.events")
 			require.True(t, s.concerns(&rec))
@@ -439,6 +443,55 @@ func TestADueStepThatDoesNotDecodeParksItsSaga(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is read and does not end the step that waits leaves it to the release.
+func TestASagaIsNotReleasedWithoutTheStepsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, db := builds[1], memory.NewDatabase()
+		s := newPaymentsWith(t, db, b.new)
+		s.charge.execute = func(context.Context, *memory.Tx, *Call[created]) (receipt, error) {
+			return receipt{}, choreo.RetryAfter(time.Minute, errors.New("gateway is away"))
+		}
+		trigger := b.trigger("17")
+		s.read(trigger)
+		old := newPaymentsWith(t, db, b.old)
+		<-time.After(time.Minute)
+		old.act()
+		old.read(trigger)
+		require.Len(t, queue(t, db, "17"), 1)
+		<-time.After(time.Minute)
+		old.act()
+		require.Empty(t, queue(t, db, "17"), "a duplicate")
+		require.Equal(t, choreo.RowParked, marker(db, "17").State)
+		old.read(trigger)
+		next := newPaymentsWith(t, db, b.new)
+		next.act()
+		require.Equal(t, []string{parkedEvent, completedEvent, releasedEvent}, next.emitted())
+		require.Equal(t, []int{2}, next.charge.executed)
+	})
+}
+
+// Two processes have found the same marker due. What the one has tried, the other leaves.
+func TestATryThatIsInVainCountsOnce(t *testing.T) {
+	each(t, func(t *testing.T, b build) {
+		db := memory.NewDatabase()
+		s, other := newPaymentsWith(t, db, b.old), newPaymentsWith(t, db, b.old)
+		s.act()
+		other.act()
+		s.read(b.trigger("17"))
+		<-time.After(time.Minute)
+		var found []outbox.Due
+		for _, p := range []*payments{s, other} {
+			due, _, err := p.look(t.Context())
+			require.NoError(t, err)
+			require.Len(t, due, 1)
+			found = append(found, due...)
+		}
+		s.actOn(t.Context(), found[0])
+		other.actOn(t.Context(), found[1])
+		require.Equal(t, 1, marker(db, "17").Attempt)
+	})
 }
 
 // Due rows of a parked saga are acted on: the order between them and what is not yet read is
