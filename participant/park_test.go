@@ -330,13 +330,36 @@ func TestASagaIsReadByTheVersionThatItRunsBy(t *testing.T) {
 			foreign.Version, foreign.Failure = 2, &choreo.Failure{Class: choreo.ClassCancelled}
 			rec := topics.Encode(foreign, "choreo.order.events")
 			require.True(t, s.concerns(&rec))
-			s.read(createdEvent("17"), foreign, event(choreo.StepSkipped, "ship", "17", "{}"))
+			s.read(createdEvent("17"), foreign)
+			require.Equal(t, 1, s.db.Snapshot().Steps[0].Version)
+			s.read(event(choreo.StepSkipped, "ship", "17", "{}"))
 			require.Equal(t, "0", s.held())
 			require.Equal(t, []string{completedEvent, compensatedEvent}, s.emitted())
 			require.Equal(t, 1, s.last().Version)
 			require.Empty(t, s.log.published)
 		}
 	})
+}
+
+// A request is kept where it may concern the service by any version: one that names another
+// than the saga's must not be lost.
+func TestARequestMayConcernByAnyVersion(t *testing.T) {
+	pivot := func(number int, owner string) *choreo.Saga[placed] {
+		return choreo.MustDefine[placed]("order", number,
+			create.OwnedBy("orders"), charge.OwnedBy("payments").After(create).NoCompensation(),
+			ship.OwnedBy(owner).After(charge).Pivot())
+	}
+	s := newPaymentsWith(t, memory.NewDatabase(), Config{Sagas: []choreo.AnySaga{pivot(1, "payments"), pivot(2, "shipping")}})
+	for _, number := range []int{1, 2} {
+		request := event(choreo.AbortRequested, "", "17", "{}")
+		request.Version, request.Initiator = number, "orders"
+		rec := topics.Encode(request, "choreo.order.events")
+		require.True(t, s.concerns(&rec), number)
+	}
+	other := newPayments(t, memory.NewDatabase())
+	request := event(choreo.AbortRequested, "", "17", "{}")
+	rec := topics.Encode(request, "choreo.order.events")
+	require.False(t, other.concerns(&rec), "no version has it answer")
 }
 
 // An abort that names a version by guess does not make that the saga's.
