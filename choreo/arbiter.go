@@ -103,7 +103,8 @@ func firstTurn(row Row, ev *Event) Decision {
 	return Decision{Row: row, Changed: true}
 }
 
-// reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
+// reactSaga is R8 without a pivot, and R9. With a pivot it passes requests from elsewhere on to
+// the saga's home partition. A saga row is made when the saga is
 // started or queued and never by an event. One that was made without knowing the saga's
 // home partition learns it from Started, so that its deadline asks there. It remembers
 // how it closed: with all its sinks Noted by their completion, Kept by a failure that
@@ -115,6 +116,10 @@ func reactSaga(d *Definition, row Row, ev *Event) Decision {
 	switch {
 	case ev.Type == AbortRequested && d.Pivot() == "" && row.State != RowNone:
 		return arbitrate(d, SagaRow, row, ev)
+	case ev.Type == AbortRequested && ev.Elsewhere && row.State != RowNone:
+		decision.Emit = []Emission{{
+			Type: AbortRequested, Force: ev.Force, Failure: ev.Failure, By: ev.By, Note: ev.Note,
+		}}
 	case turns && row.State == RowClosed:
 		return firstTurn(row, ev)
 	case turns && row.State == RowOpen, ev.Type == Aborted && row.State == RowQueued:
@@ -185,7 +190,7 @@ func (d *Definition) ReactsSaga(t EventType, step string) bool {
 	case StepCompleted:
 		return d.closes(step)
 	case AbortRequested:
-		return d.Pivot() == ""
+		return true // with a pivot it may have to be passed on
 	default:
 		return false
 	}

@@ -89,10 +89,13 @@ type Event struct {
 	CausationID string    // the event that it reacts to; empty for Started
 	Attempt     int       // of Execute or Compensate, from 1; 0 where none ran
 
-	Bypassed bool     // StepCompleted: a false condition or a failed optional step
-	Keep     bool     // StepFailed: CompensateWhen decided that nothing is undone
-	Force    bool     // AbortRequested, Aborted: what would stay as it is goes back, too
-	Failure  *Failure // StepFailed, StepStuck, CompensationFailed, SagaParked; the reason of aborts and rejections
+	Bypassed bool // StepCompleted: a false condition or a failed optional step
+	Keep     bool // StepFailed: CompensateWhen decided that nothing is undone
+	Force    bool // AbortRequested, Aborted: what would stay as it is goes back, too
+	// Elsewhere says of AbortRequested that who asked did not know the saga's home partition,
+	// so that it may stand in another one. The initiator passes it on.
+	Elsewhere bool
+	Failure   *Failure // StepFailed, StepStuck, CompensationFailed, SagaParked; the reason of aborts and rejections
 
 	By      string  // commands and their answers: who gave the command
 	Note    string  // commands and their answers: why they were given

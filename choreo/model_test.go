@@ -124,6 +124,7 @@ func anyEvents(t *rapid.T, d *Definition) []*Event {
 			ev.Keep = rapid.IntRange(0, 3).Draw(t, "keep") == 0
 		case AbortRequested, Aborted:
 			ev.Force = rapid.Bool().Draw(t, "force")
+			ev.Elsewhere = ev.Type == AbortRequested && rapid.IntRange(0, 3).Draw(t, "elsewhere") == 0
 		}
 		return ev
 	}), 0, 30).Draw(t, "events")
@@ -173,11 +174,29 @@ func (m *model) turned() int {
 		switch {
 		case ev.Type == Aborted, ev.Type == StepFailed && ev.Step != m.step.Name:
 			return i
-		case ev.Type == AbortRequested && m.step.Pivot && i < m.ran():
+		case ev.Type == AbortRequested && m.step.Pivot && i < m.ran() && !m.deaf(i):
 			return i
 		}
 	}
 	return len(m.history)
+}
+
+// deaf reports whether event i asks for an abort from elsewhere, of a pivot's owner that has
+// read nothing of the saga that would leave it a row.
+func (m *model) deaf(i int) bool {
+	if ev := m.history[i]; ev.Type != AbortRequested || !ev.Elsewhere {
+		return false
+	}
+	for j, ev := range m.history[:i] {
+		switch {
+		case ev.Type == Started && len(m.step.After) == 0,
+			ev.Type == StepCompleted && slices.Contains(m.step.After, ev.Step),
+			ev.Type == StepFailed && ev.Step != m.step.Name, ev.Type == Aborted,
+			ev.Type == AbortRequested && m.step.Pivot && !m.deaf(j):
+			return false
+		}
+	}
+	return true
 }
 
 // triggers returns where the step's triggers were first read.
@@ -311,6 +330,7 @@ func (m *model) answers() []string {
 	for i, ev := range m.history {
 		other := (ev.Type == StepFailed && ev.Step != m.step.Name) || ev.Type == Aborted
 		switch {
+		case m.deaf(i):
 		case ev.Type == AbortRequested && (how == "" || ev.Force && (how == "kept" || how == "unclear")):
 			answers[i] = "Aborted"
 			how = "aborted"
@@ -486,6 +506,11 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 		for i, ev := range history {
 			want := "[]"
 			switch {
+			case ev.Type == AbortRequested && pivot != "" && ev.Elsewhere:
+				want = "[AbortRequested]"
+				if ev.Force {
+					want = "[AbortRequested force]"
+				}
 			case ev.Type == AbortRequested && pivot != "":
 			case ev.Type == AbortRequested && (how == "" || ev.Force && how != "aborted"):
 				want = "[Aborted]"
@@ -527,7 +552,7 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 				row = admitted.Row
 			}
 			if i < queued-1 && open {
-				if row.State != RowQueued || len(said) > 0 {
+				if row.State != RowQueued || fmt.Sprint(said) != want {
 					t.Fatalf("at event %d, %s: a queued row becomes %s, emits %v", i, ev.short(), row.State, said)
 				}
 				continue

@@ -27,7 +27,9 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 			return settleMore(d, step, row, ev) // R6
 		}
 	case AbortRequested:
-		if d.Pivot() == step {
+		// Without a row the home partition of a request from elsewhere is not known here, and
+		// an answer in another one would have no order with the saga's events.
+		if d.Pivot() == step && !(ev.Elsewhere && row.State == RowNone) {
 			return arbitrate(d, step, row, ev) // R8
 		}
 	case RetryRequested, ResolveRequested:

@@ -220,6 +220,7 @@ func parseEvent(text string) (*Event, error) {
 	}
 	ev.Keep = slices.Contains(words[1:], "keep")
 	ev.Force = slices.Contains(words[1:], "force")
+	ev.Elsewhere = slices.Contains(words[1:], "elsewhere")
 	ev.Bypassed = slices.Contains(words[1:], "bypassed")
 	if ev.Type == RetryRequested || ev.Type == ResolveRequested {
 		ev.ID, ev.By = strings.Join(words, "-"), "ada"

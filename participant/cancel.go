@@ -37,7 +37,11 @@ func (v *view[Tx]) home() int32 {
 		return v.saga.Home
 	}
 	for _, row := range v.steps {
-		return row.Home
+		// A row in state none keeps what was answered to a command, which may have been read
+		// in another partition.
+		if row.State != choreo.RowNone && row.Home != choreo.AnyPartition {
+			return row.Home
+		}
 	}
 	return choreo.AnyPartition
 }

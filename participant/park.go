@@ -90,8 +90,12 @@ func (v *view[Tx]) hold(ev *choreo.Event, why *choreo.Error) {
 	}
 	v.p.cfg.Logger.Warn("saga is parked", zap.String("saga", v.id.Saga), zap.Int("version", v.version),
 		zap.String("saga_id", v.id.ID), zap.Error(why))
+	home := ev.Partition
+	if ev.Elsewhere {
+		home = choreo.AnyPartition
+	}
 	marker := choreo.Row{
-		State: choreo.RowParked, Home: ev.Partition, Failure: why.Failure(),
+		State: choreo.RowParked, Home: home, Failure: why.Failure(),
 		Origin: choreo.Origin{Commands: v.steps[choreo.ParkedRow].Origin.Commands},
 	}
 	v.mark(marker, nextRelease(0))

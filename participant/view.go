@@ -149,7 +149,8 @@ func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in ti
 // emit turns emissions into outbox entries. They go to the saga's home partition;
 // a saga row may not know it, and then it is where ev was read.
 func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Event) {
-	if home == choreo.AnyPartition {
+	elsewhere := home == choreo.AnyPartition
+	if elsewhere {
 		home = ev.Partition
 	}
 	for _, e := range emissions {
@@ -159,6 +160,7 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
 			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve, Force: e.Force,
+			Elsewhere:   elsewhere && e.Type == choreo.AbortRequested,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,
 		}, v.p.topicOf[v.id.Saga]))

@@ -32,6 +32,7 @@ const (
 	hBypassed    = "ce_bypassed"
 	hUndo        = "ce_undo"
 	hForce       = "ce_force"
+	hHome        = "ce_home"
 	hBy          = "ce_by"
 	hNote        = "ce_note"
 	hTarget      = "ce_target"
@@ -50,6 +51,7 @@ const (
 	specVersion = "1.0"
 	yes         = "true" // ce_bypassed, ce_force
 	undoNothing = "none"
+	homeUnknown = "unknown"
 	// timeLayout is RFC 3339 in UTC with microseconds, the precision of the databases.
 	timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 	// maxText bounds headers that become keys in a participant's database, in bytes.
@@ -119,6 +121,9 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	}
 	if ev.Force {
 		add(hForce, yes)
+	}
+	if ev.Elsewhere {
+		add(hHome, homeUnknown)
 	}
 	if ev.Keep {
 		add(hUndo, undoNothing)
@@ -288,6 +293,8 @@ func decodeHeader(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (
 		ev.Attempt, err = number(hAttempt, h.Value, 0)
 	case hBypassed:
 		ev.Bypassed = string(h.Value) == yes
+	case hHome:
+		ev.Elsewhere = string(h.Value) == homeUnknown
 	case hForce:
 		ev.Force = string(h.Value) == yes
 	case hUndo:

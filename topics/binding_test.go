@@ -71,6 +71,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 			Time:     time.UnixMicro(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "time")).UTC(),
 			Bypassed: rapid.Bool().Draw(t, "bypassed"), Keep: rapid.Bool().Draw(t, "keep"),
 			Force:       rapid.Bool().Draw(t, "force"),
+			Elsewhere:   rapid.Bool().Draw(t, "elsewhere"),
 			ContentType: media.Draw(t, "media"), Payload: body.Draw(t, "payload"),
 			By: maybe(word).Draw(t, "by"), Note: maybe(word).Draw(t, "note"),
 			Resolve:     rapid.SampledFrom([]choreo.Resolve{"", choreo.ResolveDone, choreo.ResolveUndone}).Draw(t, "resolve"),

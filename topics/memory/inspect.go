@@ -9,15 +9,18 @@ import (
 
 // Records returns the records of a topic in the order in which they were written. They
 // share the log's memory and must not be changed.
-func (l *Log) Records(topic string) []choreo.Record {
+func (l *Log) Records(topic string) []choreo.Record { return l.RecordsSince(topic, 0) }
+
+// RecordsSince is [Log.Records] without the first n.
+func (l *Log) RecordsSince(topic string, n int) []choreo.Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.topics[topic]
-	if t == nil {
+	if t == nil || n >= len(t.written) {
 		return nil
 	}
-	records := make([]choreo.Record, len(t.written))
-	for i, w := range t.written {
+	records := make([]choreo.Record, len(t.written)-n)
+	for i, w := range t.written[n:] {
 		records[i] = t.partitions[w.partition][w.offset]
 	}
 	return records

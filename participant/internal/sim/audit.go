@@ -124,6 +124,8 @@ const (
 	evAborted      = "choreo.saga.aborted"
 	evAbortNo      = "choreo.saga.abort-rejected"
 	evCommandNo    = "choreo.step.command-rejected"
+	evRelease      = "choreo.saga.release-requested"
+	evReleaseNo    = "choreo.saga.release-rejected"
 	evRetry        = "choreo.step.retry-requested"
 	evResolve      = "choreo.step.resolve-requested"
 	evCompleted    = "choreo.step.completed"
@@ -152,7 +154,7 @@ func (a *auditor) of(e *record) *story {
 		if sh.name == e.saga && sh.version == e.version {
 			s.shape = sh
 			s.acts, s.marks = make([]act, len(sh.steps)), make([]mark, len(sh.steps))
-			s.home, s.answers, s.parked = e.partition, make(map[string]int), make(map[string]bool)
+			s.home, s.answers, s.parked = homeUnknown, make(map[string]int), make(map[string]bool)
 		}
 	}
 	return s
@@ -316,8 +318,9 @@ func (a *auditor) read(topic string) {
 	if !slices.Contains(a.w.topicSet, topic) {
 		return
 	}
-	records := a.w.log.Records(topic)
-	for i := a.read_[topic]; i < len(records); i++ {
+	records := a.w.log.RecordsSince(topic, a.read_[topic])
+	a.read_[topic] += len(records)
+	for i := range records {
 		e := parse(&records[i])
 		switch {
 		case e.id == "": // garbage
@@ -332,15 +335,17 @@ func (a *auditor) read(topic string) {
 			a.atHome(&e)
 		}
 	}
-	a.read_[topic] = len(records)
 }
+
+const homeUnknown = -1
 
 // atHome: every event of a saga is in its home partition, but for what asks for something, and
 // may not know it.
 func (a *auditor) atHome(e *record) {
 	switch s := a.story(e.sagaID); {
 	case e.typ == evRequested, e.typ == evRetry, e.typ == evResolve, e.typ == evCommandNo, s.shape == nil:
-	case e.typ == evStarted && s.begun == a.w.now():
+	case e.typ == evParked, e.typ == evReleased, e.typ == evRelease, e.typ == evReleaseNo: // who parks it may know nothing else of it
+	case s.home == homeUnknown:
 		s.home = e.partition
 	case e.partition != s.home:
 		a.w.fail("G9 order", s.id, fmt.Sprintf("%s %s is in partition %d, its home is %d", e.typ, e.step, e.partition, s.home))
@@ -374,6 +379,9 @@ func (a *auditor) publishedSaga(s *story, e *record) {
 		s.begun, s.initiator = a.w.now(), e.source
 	case evRequested:
 		s.aborts = append(s.aborts, request{e.id, !s.closed() || e.partition != s.home})
+		if e.causation != "" { // it is passed on
+			s.answers[e.causation]++
+		}
 	case evParked:
 		s.parked[e.source] = true
 	case evReleased:
@@ -384,14 +392,17 @@ func (a *auditor) publishedSaga(s *story, e *record) {
 			a.w.fail("G6 agreement", s.id, "it was closed, and an abort that was asked for later took effect")
 		}
 	}
+	if e.typ == evAborted && e.force {
+		s.kept = false
+	}
 	if (e.typ == evFailed || e.typ == evAborted) && s.turned == "" {
 		s.turned, s.kept = e.typ, e.keep
 		if s.decided == 0 {
 			s.decided = a.w.now()
 		}
 	}
-	if e.typ == evAborted || e.typ == evAbortNo || e.typ == evCommandNo {
-		if s.answers[e.causation]++; e.typ == evCommandNo && s.answers[e.causation] > 1 && !a.late {
+	if no := e.typ == evCommandNo || e.typ == evReleaseNo; no || e.typ == evAborted || e.typ == evAbortNo {
+		if s.answers[e.causation]++; no && s.answers[e.causation] > 1 && !a.late {
 			a.w.fail("G2 once", s.id, "a command was rejected twice")
 		}
 	}

@@ -112,20 +112,37 @@ func (w *world) command(st *start, s *shape, i int) {
 		return
 	}
 	w.count(Commanded)
-	kind := w.dice.IntN(3)
+	kind, target := command(w.dice.IntN(int(commands))), w.anyService().name
 	w.ask(w.anyService(), nil, func(p *process) {
-		if knows(p.build, s) {
-			_ = w.give(p, s, st.id, i, kind) // who commands takes what comes
+		switch {
+		case kind == release:
+			_ = participant.Release(p.ctx, p.part, s.saga, st.id, target, operator) // who commands takes what comes
+		case knows(p.build, s):
+			_ = w.give(p, s, st.id, i, kind)
 		}
 	})
 }
 
-func (w *world) give(p *process, s *shape, id string, i, kind int) error {
+// command is what an operator can ask for.
+type command int
+
+const (
+	retry command = iota
+	resolveUndone
+	resolveDone
+	forceAbort
+	release
+	commands
+)
+
+func (w *world) give(p *process, s *shape, id string, i int, kind command) error {
 	ref := choreo.NewStep[payload, payload](s.steps[i].name)
 	switch kind {
-	case 0:
+	case forceAbort:
+		return participant.ForceAbort(p.ctx, p.part, s.saga, id, operator)
+	case retry:
 		return participant.RetryStep(p.ctx, p.part, s.saga, id, ref, operator)
-	case 1:
+	case resolveUndone:
 		return participant.ResolveUndone(p.ctx, p.part, s.saga, id, ref, operator)
 	}
 	return participant.ResolveDone(p.ctx, p.part, s.saga, id, ref, payload{N: w.number(id), From: ref.Name()}, operator)
@@ -187,15 +204,15 @@ func (w *world) attend() {
 	}
 	for _, at := range w.auditor.stuck() {
 		s, id := at.saga.shape, at.saga.id
-		kind := w.roll(3, "attend", id, s.steps[at.step].name)
+		kind := command(w.roll(3, "attend", id, s.steps[at.step].name))
 		w.ask(w.serviceOf(s.steps[at.step].owner), nil, func(p *process) {
 			switch past := s.steps[at.step].past; {
 			case !knows(p.build, s):
-			case past && kind == 0:
+			case past && kind == retry:
 				_ = w.answer(p, s, id, at.step, false) // another one follows
 			case past:
-				_ = w.give(p, s, id, at.step, 2)
-			case kind < 2:
+				_ = w.give(p, s, id, at.step, resolveDone)
+			case kind != resolveDone:
 				_ = w.give(p, s, id, at.step, kind)
 			}
 		})

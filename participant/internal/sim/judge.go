@@ -103,7 +103,7 @@ func (a *auditor) judgeSaga(s *story) {
 			a.w.fail("G3 all or undone", s.id, "an abort was asked for and nobody answered: "+r.id)
 		}
 	}
-	if d := s.shape.deadline; d > 0 && s.asked == 0 && s.decided-s.begun > d+a.lateness(s) {
+	if d := s.shape.deadline; d > 0 && s.begun > 0 && s.asked == 0 && s.decided-s.begun > d+a.lateness(s) {
 		a.w.fail("G3 all or undone", s.id, fmt.Sprintf("its deadline of %v never asked, and it was decided after %v", d, s.decided-s.begun))
 	}
 	for i := range s.shape.steps {

@@ -20,6 +20,7 @@ type bug struct {
 	changes func(p *process, before reader, c *outbox.Changes)      // what it writes
 	records func(p *process, batch []choreo.Record)                 // what the lanes hand over
 	keep    func(rec *choreo.Record) bool                           // false: the record is overlooked
+	parked  func(records []outbox.Parked)                           // what is parked of a saga
 	entries func(p *process, entries []outbox.Entry) []outbox.Entry // what a relay claims
 	prune   func(olderThan time.Duration) time.Duration
 
@@ -90,7 +91,7 @@ func (s *shape) stepNames(of []int) []string {
 
 // plantedBugs are the bugs, by what is wrong with them.
 func plantedBugs() []*bug {
-	return slices.Concat(bugsOfRules(), bugsOfStores(), bugsOfTheLog(), bugsOfTime())
+	return slices.Concat(bugsOfRules(), bugsOfStores(), bugsOfTheLog(), bugsOfTime(), bugsOfWaiting())
 }
 
 func findBug(name string) *bug {
@@ -279,7 +280,9 @@ func bugsOfTime() []*bug {
 		{name: "deadlines never fire", needs: []Fault{ServiceGone}, changes: func(_ *process, _ reader, c *outbox.Changes) {
 			c.Sagas = slices.Clone(c.Sagas)
 			for i := range c.Sagas {
-				c.Sagas[i].DueIn = 0
+				if c.Sagas[i].State == choreo.RowOpen {
+					c.Sagas[i].DueIn = 0
+				}
 			}
 		}},
 		{name: "the origin of due rows is lost", changes: func(_ *process, _ reader, c *outbox.Changes) {
@@ -293,6 +296,45 @@ func bugsOfTime() []*bug {
 			for i := range batch {
 				batch[i].Time = now
 				setHeader(&batch[i], "ce_time", func(string) string { return now.UTC().Format(time.RFC3339Nano) })
+			}
+		}},
+	}
+}
+
+// bugsOfWaiting forget, or pass by, what is parked or queued.
+func bugsOfWaiting() []*bug {
+	return []*bug{
+		{name: "a parked saga is overtaken", needs: []Fault{Redeployed}, rows: func(p *process, _ outbox.SagaID, rows *outbox.Rows) {
+			if p.w.dice.IntN(2) == 0 {
+				delete(rows.Steps, choreo.ParkedRow)
+			}
+		}},
+		{name: "parked records are lost", needs: []Fault{Redeployed}, changes: func(_ *process, _ reader, c *outbox.Changes) {
+			c.Park = nil
+		}},
+		{name: "parked records are released in any order", needs: []Fault{Redeployed}, parked: slices.Reverse[[]outbox.Parked]},
+		{name: "parked sagas are not tried again", needs: []Fault{Redeployed}, changes: func(_ *process, _ reader, c *outbox.Changes) {
+			c.Steps = slices.Clone(c.Steps)
+			for i := range c.Steps {
+				if c.Steps[i].State == choreo.RowParked {
+					c.Steps[i].DueIn = 0
+				}
+			}
+		}},
+		{name: "queued sagas are forgotten", changes: func(_ *process, _ reader, c *outbox.Changes) {
+			c.Sagas = slices.Clone(c.Sagas)
+			for i := range c.Sagas {
+				if c.Sagas[i].State == choreo.RowQueued {
+					c.Sagas[i].DueIn = 0
+				}
+			}
+		}},
+		{name: "what waits for a place is forgotten", changes: func(_ *process, _ reader, c *outbox.Changes) {
+			c.Steps = slices.Clone(c.Steps)
+			for i := range c.Steps {
+				if r := &c.Steps[i]; r.Attempt == 0 && (r.State == choreo.RowRetrying || r.State == choreo.RowUndoing) {
+					r.DueIn = 0
+				}
 			}
 		}},
 	}

@@ -375,7 +375,7 @@ func (p *process) runPrune() {
 // The configuration of all participants.
 const (
 	namespace = "sim"
-	poll      = 20 * time.Second
+	poll      = time.Minute
 	// horizon is above the deadlines, and above the time in which there is trouble.
 	horizon = 3 * time.Hour
 )

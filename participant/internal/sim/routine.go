@@ -12,14 +12,20 @@ import (
 // client. It is a coroutine: it runs until it comes to its next effect, and then the
 // scheduler says who is next. So everything happens on one thread and in one order.
 type routine struct {
-	proc  *process // whose it is; nil: nobody's who could crash
-	next  func() (struct{}, bool)
-	stop  func()
-	yield func(struct{}) bool
+	*thread
+	proc *process // whose it is; nil: nobody's who could crash
 
 	wake  time.Duration // sleeping until then, in the world's time; 0: not sleeping
 	ready func() bool   // waiting for it; nil: not waiting
 	ended bool
+}
+
+// thread is a coroutine that runs one routine after the other, on a stack that has grown.
+type thread struct {
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+	body  func() // what it is to run; nil once it has
 }
 
 // crashed is what a routine of a crashed process panics with, so that it ends where it is.
@@ -27,33 +33,55 @@ type crashed struct{}
 
 // spawn begins a routine.
 func (w *world) spawn(p *process, body func()) {
-	r := &routine{proc: p}
-	r.next, r.stop = iter.Pull(func(yield func(struct{}) bool) {
-		r.yield = yield
-		defer func() {
-			switch cause := recover().(type) {
-			case nil, crashed:
-			default:
-				w.fail("panic", "", fmt.Sprintf("%v\n%s", cause, debug.Stack()))
-			}
-		}()
-		body()
-	})
+	r := &routine{thread: w.thread(), proc: p}
+	r.body = body
 	if p != nil {
 		p.routines = append(p.routines, r)
 	}
 	w.runnable = append(w.runnable, r)
 }
 
+// thread returns one that has nothing to run.
+func (w *world) thread() *thread {
+	if n := len(w.idle); n > 0 {
+		t := w.idle[n-1]
+		w.idle = w.idle[:n-1]
+		return t
+	}
+	t := new(thread)
+	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
+		t.yield = yield
+		for goesOn := true; goesOn; {
+			t.run(w)
+			goesOn = yield(struct{}{})
+		}
+	})
+	return t
+}
+
+// run runs the body to its end, or to that of its process.
+func (t *thread) run(w *world) {
+	defer func() {
+		t.body = nil
+		switch cause := recover().(type) {
+		case nil, crashed:
+		default:
+			w.fail("panic", "", fmt.Sprintf("%v\n%s", cause, debug.Stack()))
+		}
+	}()
+	t.body()
+}
+
 // step lets a routine run up to its next effect.
 func (w *world) step(r *routine) {
 	w.current = r
-	_, more := r.next()
+	r.next()
 	w.current = nil
-	if more {
+	if r.body != nil {
 		return
 	}
 	w.end(r)
+	w.idle = append(w.idle, r.thread)
 	if p := r.proc; p != nil && p.dying {
 		w.kill(p)
 	}

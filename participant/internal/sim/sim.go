@@ -209,4 +209,7 @@ func (w *world) close() {
 	for _, r := range slices.Concat(w.runnable, w.waiting, w.sleeping) {
 		r.stop()
 	}
+	for _, t := range w.idle {
+		t.stop()
+	}
 }

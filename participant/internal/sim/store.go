@@ -70,7 +70,11 @@ func (p *process) reach(op, about string) error {
 	if p.w.now() < p.svc.db.away {
 		return fmt.Errorf("%s: database: %w", op, errAway)
 	}
-	if p.w.strikes(StatementFailed, 700) {
+	oneIn := 700
+	if p.w.bug.blames {
+		oneIn = 100
+	}
+	if p.w.strikes(StatementFailed, oneIn) {
 		return fmt.Errorf("%s: %w", op, errFault)
 	}
 	return nil
@@ -325,6 +329,18 @@ func (u *unit[Tx]) Rows(id outbox.SagaID) outbox.Rows {
 		change(u.c.p, id, &rows)
 	}
 	return rows
+}
+
+// Parked returns what is parked of a saga.
+func (u *unit[Tx]) Parked(ctx context.Context, id outbox.SagaID, limit int) ([]outbox.Parked, error) {
+	if err := u.c.p.reach("parked", id.ID); err != nil {
+		return nil, err
+	}
+	list, err := u.Unit.Parked(ctx, id, limit)
+	if change := u.c.p.w.bug.parked; change != nil {
+		change(list)
+	}
+	return list, err
 }
 
 func (u *unit[Tx]) end() {

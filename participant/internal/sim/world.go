@@ -51,6 +51,7 @@ type world struct {
 	runnable []*routine
 	waiting  []*routine // for something to become true
 	sleeping []*routine
+	idle     []*thread
 	timers   []timer // by time
 
 	faults   map[Fault]bool // that this seed draws
@@ -152,12 +153,13 @@ func (w *world) within(d time.Duration) time.Duration { return time.Duration(w.d
 
 // run runs the world until a time, or until done, and reports whether it got there.
 func (w *world) run(until time.Duration, done func() bool) bool {
-	for w.failure == nil && w.now() < until {
+	for asked := -1; w.failure == nil && w.now() < until; {
 		w.rouseReady()
 		if len(w.runnable) == 0 {
-			if done != nil && done() {
+			if asked != w.steps && done != nil && done() {
 				return true
 			}
+			asked = w.steps // until something happens it is as it was
 			w.advance(until)
 			continue
 		}
