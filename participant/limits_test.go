@@ -182,6 +182,46 @@ func TestG8IsolationAFullQueueHidesNothing(t *testing.T) {
 	})
 }
 
+// A saga closes after the open ones were counted, and before it is known that there is no room.
+func TestNoClosingIsMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.NewDatabase()
+		p, store := newShop(t, db, 1)
+		for i := range 3 {
+			_, err := Start(t.Context(), p, order, fmt.Sprint(i), placed{})
+			require.NoError(t, err)
+			<-time.After(time.Millisecond)
+		}
+		round := func() {
+			due, _, err := p.look(t.Context())
+			require.NoError(t, err)
+			for _, row := range due {
+				p.actOn(t.Context(), row)
+			}
+		}
+		closes := func(id string) {
+			closing := event(choreo.StepCompleted, "ship", id, "{}")
+			closing.Initiator = "shop"
+			require.NoError(t, p.handle(t.Context(), (&payments{t: t}).records(closing)))
+		}
+		round()
+		closes("0")
+		round()
+		require.Equal(t, 1, statesOf(db)[choreo.RowOpen])
+		store.SetHook(func(e memory.Effect) error {
+			if e.Op == memory.OpCountOpen && e.After {
+				store.SetHook(nil)
+				closes("1")
+			}
+			return nil
+		})
+		round() // finds no room
+		require.Equal(t, 0, statesOf(db)[choreo.RowOpen])
+		round()
+		require.Equal(t, map[choreo.RowState]int{choreo.RowClosed: 2, choreo.RowOpen: 1}, statesOf(db))
+	})
+}
+
 func TestBoundsAreChecked(t *testing.T) {
 	_, err := New[*memory.Tx](&stubLog{}, memory.New(memory.NewDatabase()), &Config{
 		Service: "payments", Sagas: []choreo.AnySaga{order},

@@ -320,19 +320,46 @@ func TestNoticesAreNeverParked(t *testing.T) {
 // having a row. An event that no participant has made may name any.
 func TestASagaIsReadByTheVersionThatItRunsBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for typ, step := range map[choreo.EventType]string{choreo.Aborted: "", choreo.StepFailed: "ship"} {
-			s := newPayments(t, memory.NewDatabase())
-			foreign := event(typ, step, "17", "{}")
+		for _, test := range []struct {
+			typ  choreo.EventType
+			step string
+			cfg  Config
+		}{{choreo.Aborted, "", Config{}}, {choreo.Aborted, "", both}, {choreo.StepFailed, "ship", Config{}}} {
+			s := newPaymentsWith(t, memory.NewDatabase(), test.cfg)
+			foreign := event(test.typ, test.step, "17", "{}")
 			foreign.Version, foreign.Failure = 2, &choreo.Failure{Class: choreo.ClassCancelled}
 			rec := topics.Encode(foreign, "choreo.order.events")
 			require.True(t, s.concerns(&rec))
-			s.read(createdEvent("17"), foreign, event(choreo.StepSkipped, "ship", "17", "{}"))
+			s.read(createdEvent("17"), foreign)
+			require.Equal(t, 1, s.db.Snapshot().Steps[0].Version)
+			s.read(event(choreo.StepSkipped, "ship", "17", "{}"))
 			require.Equal(t, "0", s.held())
 			require.Equal(t, []string{completedEvent, compensatedEvent}, s.emitted())
 			require.Equal(t, 1, s.last().Version)
 			require.Empty(t, s.log.published)
 		}
 	})
+}
+
+// A request is kept where it may concern the service by any version: one that names another
+// than the saga's must not be lost.
+func TestARequestMayConcernByAnyVersion(t *testing.T) {
+	pivot := func(number int, owner string) *choreo.Saga[placed] {
+		return choreo.MustDefine[placed]("order", number,
+			create.OwnedBy("orders"), charge.OwnedBy("payments").After(create).NoCompensation(),
+			ship.OwnedBy(owner).After(charge).Pivot())
+	}
+	s := newPaymentsWith(t, memory.NewDatabase(), Config{Sagas: []choreo.AnySaga{pivot(1, "payments"), pivot(2, "shipping")}})
+	for _, number := range []int{1, 2} {
+		request := event(choreo.AbortRequested, "", "17", "{}")
+		request.Version, request.Initiator = number, "orders"
+		rec := topics.Encode(request, "choreo.order.events")
+		require.True(t, s.concerns(&rec), number)
+	}
+	other := newPayments(t, memory.NewDatabase())
+	request := event(choreo.AbortRequested, "", "17", "{}")
+	rec := topics.Encode(request, "choreo.order.events")
+	require.False(t, other.concerns(&rec), "no version has it answer")
 }
 
 // An abort that names a version by guess does not make that the saga's.
@@ -439,6 +466,55 @@ func TestADueStepThatDoesNotDecodeParksItsSaga(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is read and does not end the step that waits leaves it to the release.
+func TestASagaIsNotReleasedWithoutTheStepsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, db := builds[1], memory.NewDatabase()
+		s := newPaymentsWith(t, db, b.new)
+		s.charge.execute = func(context.Context, *memory.Tx, *Call[created]) (receipt, error) {
+			return receipt{}, choreo.RetryAfter(time.Minute, errors.New("gateway is away"))
+		}
+		trigger := b.trigger("17")
+		s.read(trigger)
+		old := newPaymentsWith(t, db, b.old)
+		<-time.After(time.Minute)
+		old.act()
+		old.read(trigger)
+		require.Len(t, queue(t, db, "17"), 1)
+		<-time.After(time.Minute)
+		old.act()
+		require.Empty(t, queue(t, db, "17"), "a duplicate")
+		require.Equal(t, choreo.RowParked, marker(db, "17").State)
+		old.read(trigger)
+		next := newPaymentsWith(t, db, b.new)
+		next.act()
+		require.Equal(t, []string{parkedEvent, completedEvent, releasedEvent}, next.emitted())
+		require.Equal(t, []int{2}, next.charge.executed)
+	})
+}
+
+// Two processes have found the same marker due. What the one has tried, the other leaves.
+func TestATryThatIsInVainCountsOnce(t *testing.T) {
+	each(t, func(t *testing.T, b build) {
+		db := memory.NewDatabase()
+		s, other := newPaymentsWith(t, db, b.old), newPaymentsWith(t, db, b.old)
+		s.act()
+		other.act()
+		s.read(b.trigger("17"))
+		<-time.After(time.Minute)
+		var found []outbox.Due
+		for _, p := range []*payments{s, other} {
+			due, _, err := p.look(t.Context())
+			require.NoError(t, err)
+			require.Len(t, due, 1)
+			found = append(found, due...)
+		}
+		s.actOn(t.Context(), found[0])
+		other.actOn(t.Context(), found[1])
+		require.Equal(t, 1, marker(db, "17").Attempt)
+	})
 }
 
 // Due rows of a parked saga are acted on: the order between them and what is not yet read is

@@ -88,6 +88,18 @@ func TestAReleaseOfWhatIsNotParkedIsRejected(t *testing.T) {
 	})
 }
 
+func TestCommandsOfOneBatchAreAllAnswered(t *testing.T) {
+	each(t, func(t *testing.T, b build) {
+		db := memory.NewDatabase()
+		newPaymentsWith(t, db, b.old).read(b.trigger("17"), b.trigger("18"))
+		next := newPaymentsWith(t, db, b.new)
+		next.read(b.releaseRequest("17", ""), b.releaseRequest("18", ""), b.releaseRequest("19", ""))
+		require.Equal(t, []string{
+			parkedEvent, parkedEvent, completedEvent, releasedEvent, completedEvent, releasedEvent, rejectedEvent,
+		}, next.emitted())
+	})
+}
+
 func TestAReleaseIsForOneService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPayments(t, memory.NewDatabase())

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox/memory"
+	"github.com/choreo-go/choreo/outbox/sqlite"
 	"github.com/choreo-go/choreo/participant"
 	"github.com/choreo-go/choreo/schema"
 )
@@ -118,6 +120,34 @@ func TestQueuedSagasComeToRestAndAreTold(t *testing.T) {
 			w.Wait(ref)
 			w.AssertStatus(ref, choreo.StatusCompleted)
 		}
+	})
+}
+
+// The queue and the places are in a database whose clock is a coarse one. With polls alone it
+// would take more than ten seconds.
+func TestBoundsOverSQLite(t *testing.T) {
+	lone := choreo.MustDefine[created]("lone", 1, charge.OwnedBy("payments"))
+	RunReal(t, []choreo.AnySaga{lone}, func(w *World) {
+		t := w.T()
+		w.Config.MaxOpenSagas, w.Config.StepLimits = 5, map[string]int{"charge": 2, "of another service": 1}
+		db, err := sqlite.Open(filepath.Join(t.TempDir(), "payments.db"), nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		_, err = db.ExecContext(w.Context(), "CREATE TABLE charges (id TEXT PRIMARY KEY)")
+		require.NoError(t, err)
+		begin := time.Now()
+		s := ServeOn(w, "payments", sqlite.New(db, nil), func(p *participant.Participant[*sql.Tx]) {
+			participant.Handle(p, charge, ledger{})
+		})
+		var refs []participant.Ref
+		for i := range 40 {
+			refs = append(refs, Start(s, lone, fmt.Sprint(i), created{}))
+		}
+		for _, ref := range refs {
+			require.Equal(t, choreo.StatusCompleted, w.Wait(ref).Status)
+		}
+		require.Equal(t, 40, charges(w, db))
+		require.Less(t, time.Since(begin), 8*time.Second)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -72,6 +73,8 @@ func ServeOn[Tx any](w *World, service string, store outbox.Store[Tx], register 
 func (s *Service[Tx]) start() error {
 	cfg := s.w.Config
 	cfg.Service, cfg.Sagas = s.name, s.w.sagas
+	cfg.StepLimits = maps.Clone(cfg.StepLimits)
+	maps.DeleteFunc(cfg.StepLimits, func(step string, _ int) bool { return !s.w.owns(s.name, step) })
 	cfg.Intercept = s.w.intercept(cfg.Intercept)
 	if s.w.replaying {
 		cfg.NoRelay = true

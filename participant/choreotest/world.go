@@ -25,7 +25,8 @@ import (
 type World struct {
 	// Config is the template of every participant's configuration: set what the
 	// services need (Codec, Namespace, Logger, …) before the first [Serve]. Service and Sagas
-	// are filled in. Polls for what another process left behind default to a minute.
+	// are filled in; of StepLimits a service gets those of its own steps. Polls for what another
+	// process left behind default to a minute.
 	Config participant.Config
 	// Patience is how long waits may take, in the world's time, before they fail the
 	// test. Default: 24 hours in [Run], 30 seconds in [RunReal].
@@ -155,6 +156,11 @@ func (w *World) list() []server {
 		list = append(list, w.services[name])
 	}
 	return list
+}
+
+// owns reports whether a service owns a step in any of the sagas.
+func (w *World) owns(service, step string) bool {
+	return slices.ContainsFunc(w.sagas, func(s choreo.AnySaga) bool { return slices.Contains(s.Def().StepsOf(service), step) })
 }
 
 // T returns the test to assert with: that within the bubble.
