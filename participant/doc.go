@@ -56,8 +56,8 @@
 //	WorkerPoolSize      Config.Lanes, how many sagas are worked on side by side in a process, and
 //	                    Config.StepLimits, how many handlers of one step: what is over it waits in
 //	                    the database, and holds up neither its lane nor other steps
-//	AcquireTimeout      none: to wait costs no thread and no connection. To end the wait, set
-//	                    a deadline in the definition, which counts from the start, or call Cancel
+//	AcquireTimeout      none: to wait costs no thread and no connection. A queued saga's deadline
+//	                    counts from its admission; to end the wait, call Cancel
 //	ShutdownTimeout     Config.StopTimeout
 //	(prefetch)          Config.InFlight, how many events are fetched and not yet handled
 package participant
