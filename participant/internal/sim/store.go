@@ -409,6 +409,7 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 	for i := range changes.Sagas {
 		r := &changes.Sagas[i]
 		p.w.detail(p.name, "saga row", "%s → %s due in %v", r.SagaID.ID, r.State, r.DueIn)
+		p.svc.opened(r)
 	}
 	u.tx.entries = append(u.tx.entries, changes.Entries...)
 	u.tx.rings = append(u.tx.rings, rings(&changes)...)
