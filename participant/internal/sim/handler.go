@@ -151,6 +151,16 @@ func (w *world) undoFateOf(saga string, st *step) fate {
 	return f
 }
 
+// enter counts a handler that runs, and checks the bound on it.
+func (h *handler[In]) enter() (leave func()) {
+	st := &h.s.steps[h.i]
+	h.p.running[st.name]++
+	if most := h.p.limits[st.name]; most > 0 && h.p.running[st.name] > most {
+		h.p.w.fail("bounds", "", fmt.Sprintf("%d handlers of %s run in %s, the bound is %d", h.p.running[st.name], st.name, h.p.name, most))
+	}
+	return func() { h.p.running[st.name]-- }
+}
+
 // attempt fails or hangs as the fate says.
 func (h *handler[In]) attempt(ctx context.Context, f *fate, attempt int) error {
 	w := h.p.w
@@ -173,6 +183,7 @@ func (h *handler[In]) attempt(ctx context.Context, f *fate, attempt int) error {
 
 // Execute implements participant.Executor.
 func (h *handler[In]) Execute(ctx context.Context, t *tx, call *participant.Call[In]) (payload, error) {
+	defer h.enter()()
 	w, st := h.p.w, &h.s.steps[h.i]
 	out := payload{N: w.number(call.SagaID), From: st.name, Newer: h.newer(call.SagaID)}
 	if err := h.checkInput(call); err != nil {
@@ -208,6 +219,7 @@ func (h *handler[In]) Execute(ctx context.Context, t *tx, call *participant.Call
 
 // Compensate implements participant.Compensator.
 func (h *handler[In]) Compensate(ctx context.Context, t *tx, call *participant.Call[In], out payload) error {
+	defer h.enter()()
 	w, st := h.p.w, &h.s.steps[h.i]
 	if err := h.checkInput(call); err != nil {
 		return err

@@ -46,6 +46,9 @@ type process struct {
 	woken     bool
 	relayLate time.Duration
 
+	limits  map[string]int // on handlers, by step
+	running map[string]int
+
 	memory map[string]bool // of planted bugs
 	cursor int64
 	clock  *routine
@@ -54,7 +57,7 @@ type process struct {
 func newProcess(s *service, instance int) *process {
 	s.born++
 	p := &process{
-		w: s.w, svc: s, instance: instance, build: s.builds[instance], memory: make(map[string]bool),
+		w: s.w, svc: s, instance: instance, build: s.builds[instance], memory: make(map[string]bool), running: make(map[string]int),
 		name: fmt.Sprintf("%s/%d.%d", s.name, instance, s.born),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -65,11 +68,12 @@ func newProcess(s *service, instance int) *process {
 // boot is the beginning of a process.
 func (p *process) boot() {
 	w := p.w
+	p.limits = p.svc.limits(p.build)
 	cfg := &participant.Config{
 		Service: p.svc.name, Sagas: sagasOf(p.build, w.shapes), Namespace: namespace,
 		Lanes: 4, InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
 		Horizon: horizon, Codec: codec{build: p.build},
-		StepLimits: p.svc.limits(p.build), MaxOpenSagas: p.svc.maxOpen, ParkUnhandled: true,
+		StepLimits: p.limits, MaxOpenSagas: p.svc.maxOpen, ParkUnhandled: true,
 	}
 	part, err := participant.New[*tx](&broker{Log: w.log, p: p}, p.backend.store, cfg)
 	if err != nil {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
@@ -18,7 +19,8 @@ type service struct {
 	rows      func(outbox.SagaID) (outbox.Rows, error) // as they are committed
 	instances []*process                               // nil where none runs
 	builds    []int                                    // of the instances
-	maxOpen   int                                      // sagas that may be open at once; 0: any number
+	open      map[outbox.SagaID]bool
+	maxOpen   int // sagas that may be open at once; 0: any number
 	closers   []func()
 	unlocked  unlocked      // of a planted bug
 	away      time.Duration // how long it was, in all, at most
@@ -233,6 +235,24 @@ func (s *service) calmDown() {
 		}
 	}
 	s.rebalance(nil)
+}
+
+// opened notes the state of a saga that the service has started, and checks the bound on open ones.
+func (s *service) opened(r *outbox.SagaRow) {
+	if r.State != choreo.RowOpen {
+		delete(s.open, r.SagaID)
+		return
+	}
+	s.open[r.SagaID] = true
+	n := 0
+	for id := range s.open {
+		if id.Saga == r.SagaID.Saga {
+			n++
+		}
+	}
+	if s.maxOpen > 0 && n > s.maxOpen {
+		s.w.fail("bounds", r.SagaID.ID, fmt.Sprintf("%d sagas of %s are open, the bound is %d", n, r.SagaID.Saga, s.maxOpen))
+	}
 }
 
 // limits bound the handlers of some steps.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/topics"
 	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
@@ -97,7 +98,7 @@ func (w *world) makeTopics() {
 
 func (w *world) newService(name string) *service {
 	s := &service{
-		w: w, name: name, db: &database{}, unlocked: make(unlocked), owner: make(map[place]*process), committed: make(map[place]int64),
+		w: w, name: name, db: &database{}, unlocked: make(unlocked), open: make(map[outbox.SagaID]bool), owner: make(map[place]*process), committed: make(map[place]int64),
 	}
 	build := newestBuild
 	if w.faults[Redeployed] {
