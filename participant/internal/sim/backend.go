@@ -67,16 +67,16 @@ func countersInMemory(p *process, t *memory.Tx) *tx {
 // clocks are the clocks of services whose databases are SQLite, which asks them by a function
 // of SQL. The driver knows functions for all databases of the program alone.
 var (
-	clocks     sync.Map // number → func() time.Time
-	lastClock  atomic.Int64
-	clockOnce  sync.Once
-	clockFault error
+	clocks    sync.Map // number → func() time.Time
+	lastClock atomic.Int64
+	clockOnce sync.Once
+	errClock  error
 )
 
 // newClock makes a clock known to SQLite and returns the expression that asks it.
 func newClock(now func() time.Time) (string, error) {
 	clockOnce.Do(func() {
-		clockFault = modernc.RegisterScalarFunction("sim_now", 1, func(_ *modernc.FunctionContext, args []driver.Value) (driver.Value, error) {
+		errClock = modernc.RegisterScalarFunction("sim_now", 1, func(_ *modernc.FunctionContext, args []driver.Value) (driver.Value, error) {
 			clock, ok := clocks.Load(args[0])
 			if !ok {
 				return nil, errors.New("no such clock")
@@ -86,7 +86,7 @@ func newClock(now func() time.Time) (string, error) {
 	})
 	n := lastClock.Add(1)
 	clocks.Store(n, now)
-	return fmt.Sprintf("sim_now(%d)", n), clockFault
+	return fmt.Sprintf("sim_now(%d)", n), errClock
 }
 
 // inSQLite keeps the service's rows in a file of SQLite.

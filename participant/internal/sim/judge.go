@@ -108,9 +108,7 @@ func (a *auditor) judgeSaga(s *story) {
 	}
 	for i := range s.shape.steps {
 		st, does, m := &s.shape.steps[i], &s.acts[i], &s.marks[i]
-		says := func(format string, args ...any) {
-			a.w.fail("G3 all or undone", s.id, st.name+" "+fmt.Sprintf(format, args...))
-		}
+		says := func(what string) { a.w.fail("G3 all or undone", s.id, st.name+" "+what) }
 		switch held := does.executed > 0 && does.undone == 0; {
 		case m.done && !m.bypassed && does.executed == 0 && !does.byHand:
 			says("completed in the log alone")

@@ -91,7 +91,7 @@ func (s *shape) stepNames(of []int) []string {
 
 // plantedBugs are the bugs, by what is wrong with them.
 func plantedBugs() []*bug {
-	return slices.Concat(bugsOfRules(), bugsOfStores(), bugsOfTheLog(), bugsOfTime(), bugsOfWaiting())
+	return slices.Concat(bugsOfRules(), bugsOfEvents(), bugsOfStores(), bugsOfTheLog(), bugsOfTime(), bugsOfWaiting())
 }
 
 func findBug(name string) *bug {
@@ -164,6 +164,12 @@ func bugsOfRules() []*bug {
 				forgetCommands(&c.Steps[i].Row)
 			}
 		}},
+	}
+}
+
+// bugsOfEvents spoil what events carry, and where they go.
+func bugsOfEvents() []*bug {
+	return []*bug{
 		{name: "outputs are not carried along", changes: func(_ *process, _ reader, c *outbox.Changes) {
 			c.Entries = slices.Clone(c.Entries)
 			for i := range c.Entries {
@@ -203,7 +209,7 @@ func bugsOfStores() []*bug {
 		{name: "a commit that failed is taken for done", needs: []Fault{CommitFailed}, deaf: true},
 		{name: "an outage counts as the handler's failure", needs: []Fault{StatementFailed, DatabaseAway}, blames: true},
 		{name: "pruned too early", needs: []Fault{Rewind, PublishStale}, prune: func(time.Duration) time.Duration { return time.Second }},
-		{name: "an event is left out of the outbox", changes: func(p *process, _ reader, c *outbox.Changes) {
+		{name: "an event is left out of the outbox", changes: func(_ *process, _ reader, c *outbox.Changes) {
 			if len(c.Entries) > 1 { // the last of several
 				c.Entries = c.Entries[:len(c.Entries)-1]
 			}
@@ -291,7 +297,7 @@ func bugsOfTime() []*bug {
 				c.Steps[i].Origin = choreo.Origin{}
 			}
 		}},
-		{name: "triggers older than the horizon are acted on", needs: []Fault{LongPause}, records: func(p *process, batch []choreo.Record) {
+		{name: "triggers older than the horizon are acted on", needs: []Fault{LongPause}, records: func(_ *process, batch []choreo.Record) {
 			now := time.Now()
 			for i := range batch {
 				batch[i].Time = now

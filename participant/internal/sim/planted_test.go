@@ -23,7 +23,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 				o := options(seed)
 				o.Sagas, o.Planted, o.With = 40, b.name, b.needs
 				if r := simulate(t, o); r.Failure != nil {
-					text := r.Failure.Error()
+					text := r.Failure.String()
 					fmt.Fprintf(&found, "%3d  %-52s %.90s\n", seed, b.name, text)
 					return
 				}

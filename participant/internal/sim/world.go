@@ -54,11 +54,11 @@ type world struct {
 	idle     []*thread
 	timers   []timer // by time
 
-	faults   map[Fault]bool // that this seed draws
-	counts   map[Fault]int
-	calm     bool // no faults are injected any more
-	healing  bool // everything is mended, or is about to be
-	retired  bool // what was parked on purpose may be handled
+	faults  map[Fault]bool // that this seed draws
+	counts  map[Fault]int
+	calm    bool // no faults are injected any more
+	healing bool // everything is mended, or is about to be
+
 	services []*service
 	shapes   []*shape // several versions of some
 	log      *memorylog.Log
@@ -85,7 +85,8 @@ type Failure struct {
 	Text      string
 }
 
-func (f *Failure) Error() string {
+// String says what does not hold, and where.
+func (f *Failure) String() string {
 	if f.Saga == "" {
 		return f.Guarantee + ": " + f.Text
 	}
