@@ -55,7 +55,8 @@ func (p *Participant[Tx]) release(ctx context.Context, id outbox.SagaID, due *ou
 
 func (r *release[Tx]) decide(ctx context.Context, v *view[Tx]) (*call, error) {
 	marker := v.steps[choreo.ParkedRow]
-	r.last = false
+	before := r.seq
+	r.seq, r.step, r.last = 0, "", false // what the last unit was about is not handled by this one
 	switch {
 	case r.command != nil && marker.Origin.Answered(r.command.ID):
 		r.over = true // it was answered before
@@ -78,7 +79,7 @@ func (r *release[Tx]) decide(ctx context.Context, v *view[Tx]) (*call, error) {
 		}
 		r.last = len(queue) < 2
 		if len(queue) > 0 {
-			if c, goesOn := r.first(v, &queue[0]); goesOn {
+			if c, goesOn := r.first(v, &queue[0], before); goesOn {
 				return c, nil
 			}
 		}
@@ -89,13 +90,13 @@ func (r *release[Tx]) decide(ctx context.Context, v *view[Tx]) (*call, error) {
 // codeNotParked is the code of what a command is rejected with that has nothing to release.
 const codeNotParked = "not-parked"
 
-// first handles the record that stands first, or reports that this build cannot.
-func (r *release[Tx]) first(v *view[Tx], parked *outbox.Parked) (c *call, goesOn bool) {
-	if r.seq != 0 && r.seq != parked.Seq {
-		r.seq = 0 // another process has handled it: what is known of attempts is not about this one
-		return nil, true
+// first handles the record that stands first, or reports that this build cannot. before is the
+// one that the last unit of this task was about.
+func (r *release[Tx]) first(v *view[Tx], parked *outbox.Parked, before int64) (c *call, goesOn bool) {
+	if before != 0 && before != parked.Seq {
+		return nil, true // another process has handled it: what is known of attempts is not about this one
 	}
-	r.seq, r.step = parked.Seq, ""
+	r.seq = parked.Seq
 	rec := &parked.Record
 	ev, err := topics.Decode(rec)
 	if err != nil {

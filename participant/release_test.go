@@ -158,3 +158,32 @@ func TestReleaseIsAnEventOfTheSaga(t *testing.T) {
 	require.False(t, s.concerns(&rec))
 	require.ErrorContains(t, Cancel(t.Context(), s.Participant, order, "17", "no"), "version 2 is not among")
 }
+
+// Two processes read one command. What the second one could not handle must not count as
+// handled because the first one has answered meanwhile.
+func TestG7NoLossWhenTwoProcessesTryToRelease(t *testing.T) {
+	each(t, func(t *testing.T, b build) {
+		db := memory.NewDatabase()
+		first, second := newPaymentsWith(t, db, b.old), newPaymentsWith(t, db, b.old)
+		first.read(b.trigger("17"), b.failed("17"))
+		request := b.releaseRequest("17", "")
+		begun := 0
+		second.memory.SetHook(func(e memory.Effect) error {
+			if e.Op == memory.OpBegin && !e.After {
+				if begun++; begun == 2 {
+					first.read(request)
+				}
+			}
+			return nil
+		})
+		second.read(request)
+		second.memory.SetHook(nil)
+		require.Len(t, queue(t, db, "17"), 2)
+
+		<-time.After(2 * time.Minute)
+		next := newPaymentsWith(t, db, b.new)
+		next.act()
+		require.Equal(t, "0", next.held(), "executed, and undone")
+		require.Equal(t, releasedEvent, next.emitted()[len(next.emitted())-1])
+	})
+}
