@@ -38,6 +38,25 @@ type bug struct {
 // reader returns the rows as a unit has read them.
 type reader func(outbox.SagaID) outbox.Rows
 
+// eachStep spoils each row of a step that is written, eachSaga that of a saga.
+func eachStep(spoil func(*outbox.StepRow)) func(*process, reader, *outbox.Changes) {
+	return func(_ *process, _ reader, c *outbox.Changes) {
+		c.Steps = slices.Clone(c.Steps)
+		for i := range c.Steps {
+			spoil(&c.Steps[i])
+		}
+	}
+}
+
+func eachSaga(spoil func(*outbox.SagaRow)) func(*process, reader, *outbox.Changes) {
+	return func(_ *process, _ reader, c *outbox.Changes) {
+		c.Sagas = slices.Clone(c.Sagas)
+		for i := range c.Sagas {
+			spoil(&c.Sagas[i])
+		}
+	}
+}
+
 // dropEntries leaves out events.
 func dropEntries(c *outbox.Changes, drop func(e record) bool) {
 	c.Entries = slices.DeleteFunc(slices.Clone(c.Entries), func(e outbox.Entry) bool { return drop(parse(&e.Record)) })
@@ -158,12 +177,9 @@ func bugsOfRules() []*bug {
 		{name: "R9: a completed saga stays open", changes: func(_ *process, _ reader, c *outbox.Changes) {
 			c.Sagas = slices.DeleteFunc(slices.Clone(c.Sagas), func(r outbox.SagaRow) bool { return r.State == choreo.RowClosed })
 		}},
-		{name: "R11: commands are not remembered", needs: []Fault{Commanded, Rewind}, changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Steps = slices.Clone(c.Steps)
-			for i := range c.Steps {
-				forgetCommands(&c.Steps[i].Row)
-			}
-		}},
+		{name: "R11: commands are not remembered", needs: []Fault{Commanded, Rewind}, changes: eachStep(func(r *outbox.StepRow) {
+			forgetCommands(&r.Row)
+		})},
 	}
 }
 
@@ -262,41 +278,29 @@ func bugsOfTime() []*bug {
 				r.DueIn = 0
 			}
 		}},
-		{name: "attempts are not counted", changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Steps = slices.Clone(c.Steps)
-			for i := range c.Steps {
-				if c.Steps[i].State == choreo.RowRetrying {
-					c.Steps[i].Attempt = 0
-				}
+		{name: "attempts are not counted", changes: eachStep(func(r *outbox.StepRow) {
+			if r.State == choreo.RowRetrying {
+				r.Attempt = 0
 			}
-		}},
-		{name: "pending steps never time out", changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Steps = slices.Clone(c.Steps)
-			for i := range c.Steps {
-				if c.Steps[i].State == choreo.RowPending {
-					c.Steps[i].DueIn = 0
-				}
+		})},
+		{name: "pending steps never time out", changes: eachStep(func(r *outbox.StepRow) {
+			if r.State == choreo.RowPending {
+				r.DueIn = 0
 			}
-		}},
+		})},
 		{name: "a deadline fires twice", needs: []Fault{CommitLost}, rows: func(p *process, id outbox.SagaID, rows *outbox.Rows) {
 			if s := p.w.shapeOf(id.Saga, rows.Version); rows.Saga != nil && s.deadline > 0 && rows.Saga.DueIn == 0 {
 				rows.Saga.DueIn = time.Microsecond
 			}
 		}},
-		{name: "deadlines never fire", needs: []Fault{ServiceGone}, changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Sagas = slices.Clone(c.Sagas)
-			for i := range c.Sagas {
-				if c.Sagas[i].State == choreo.RowOpen {
-					c.Sagas[i].DueIn = 0
-				}
+		{name: "deadlines never fire", needs: []Fault{ServiceGone}, changes: eachSaga(func(r *outbox.SagaRow) {
+			if r.State == choreo.RowOpen {
+				r.DueIn = 0
 			}
-		}},
-		{name: "the origin of due rows is lost", changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Steps = slices.Clone(c.Steps)
-			for i := range c.Steps {
-				c.Steps[i].Origin = choreo.Origin{}
-			}
-		}},
+		})},
+		{name: "the origin of due rows is lost", changes: eachStep(func(r *outbox.StepRow) {
+			r.Origin = choreo.Origin{}
+		})},
 		{name: "triggers older than the horizon are acted on", needs: []Fault{LongPause}, records: func(_ *process, batch []choreo.Record) {
 			now := time.Now()
 			for i := range batch {
@@ -319,30 +323,21 @@ func bugsOfWaiting() []*bug {
 			c.Park = nil
 		}},
 		{name: "parked records are released in any order", needs: []Fault{Redeployed}, parked: slices.Reverse[[]outbox.Parked]},
-		{name: "parked sagas are not tried again", needs: []Fault{Redeployed}, changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Steps = slices.Clone(c.Steps)
-			for i := range c.Steps {
-				if c.Steps[i].State == choreo.RowParked {
-					c.Steps[i].DueIn = 0
-				}
+		{name: "parked sagas are not tried again", needs: []Fault{Redeployed}, changes: eachStep(func(r *outbox.StepRow) {
+			if r.State == choreo.RowParked {
+				r.DueIn = 0
 			}
-		}},
-		{name: "queued sagas are forgotten", changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Sagas = slices.Clone(c.Sagas)
-			for i := range c.Sagas {
-				if c.Sagas[i].State == choreo.RowQueued {
-					c.Sagas[i].DueIn = 0
-				}
+		})},
+		{name: "queued sagas are forgotten", changes: eachSaga(func(r *outbox.SagaRow) {
+			if r.State == choreo.RowQueued {
+				r.DueIn = 0
 			}
-		}},
-		{name: "what waits for a place is forgotten", changes: func(_ *process, _ reader, c *outbox.Changes) {
-			c.Steps = slices.Clone(c.Steps)
-			for i := range c.Steps {
-				if r := &c.Steps[i]; r.Attempt == 0 && (r.State == choreo.RowRetrying || r.State == choreo.RowUndoing) {
-					r.DueIn = 0
-				}
+		})},
+		{name: "what waits for a place is forgotten", changes: eachStep(func(r *outbox.StepRow) {
+			if r.Attempt == 0 && (r.State == choreo.RowRetrying || r.State == choreo.RowUndoing) {
+				r.DueIn = 0
 			}
-		}},
+		})},
 	}
 }
 
