@@ -176,13 +176,7 @@ func (r *run) say(format string, args ...any) {
 func (r *run) do(ctx context.Context, faults []fault) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() {
-		select {
-		case err := <-r.fleet.failed:
-			cancel(err)
-		case <-ctx.Done():
-		}
-	}()
+	go r.supervise(ctx, cancel)
 	for _, m := range r.fleet.members {
 		if err := r.fleet.start(m); err != nil {
 			return err
@@ -201,6 +195,30 @@ func (r *run) do(ctx context.Context, faults []fault) error {
 	r.rested = time.Since(r.began)
 	r.say("at rest")
 	return r.fleet.shutDown(30 * time.Second)
+}
+
+// stalled is how long no saga may end: longer than an outage, a deadline and a session.
+const stalled = 4 * time.Minute
+
+// supervise ends the run where a process ends by itself or nothing goes on.
+func (r *run) supervise(ctx context.Context, fail context.CancelCauseFunc) {
+	late := time.NewTimer(stalled)
+	defer late.Stop()
+	go func() {
+		for ended := 0; ; ended = r.watch.now().ended {
+			if r.watch.await(ctx, func(now *figures) bool { return now.ended != ended }) != nil {
+				return
+			}
+			late.Reset(stalled)
+		}
+	}()
+	select {
+	case err := <-r.fleet.failed:
+		fail(err)
+	case <-late.C:
+		fail(fmt.Errorf("no saga has ended for %v", stalled))
+	case <-ctx.Done():
+	}
 }
 
 // storm places the orders and carries out the faults.
@@ -284,7 +302,7 @@ func (r *run) report(a *tally) {
 	met := &r.chaos.met
 	say("  with a transaction open: %d kills, %d stops, %d outages of PostgreSQL; outages of Kafka in which outboxes filled: %d",
 		met.killed, met.stopped, met.database, met.backlog)
-	say("  stopped processes that their group gave up before they went on: %d", met.evicted)
+	say("  stopped processes that their group gave up before they went on: %d (stopped during an outage of Kafka: %d)", met.evicted, met.blurred)
 	say("requests for an abort: %d, of which %d deadlines; answers: %d aborted, %d rejected (%d of sagas that completed)",
 		a.requests, a.deadlines, a.aborted, a.rejected, a.rejectedDone)
 	say("steps shown as stuck: %d; that took several attempts: %d; completed from outside: %d", a.stuck, a.retried, a.answered)
@@ -323,7 +341,7 @@ func (r *run) requireChaos(counts map[faultKind]int, a *tally) {
 	require.NotZero(t, r.chaos.met.killed, "kills that met an open transaction")
 	require.NotZero(t, r.chaos.met.database, "outages of PostgreSQL that met an open transaction")
 	require.NotZero(t, r.chaos.met.backlog, "outages of Kafka in which outboxes filled")
-	require.NotZero(t, r.chaos.met.evicted, "stopped processes that their group gave up before they went on")
+	require.NotZero(t, r.chaos.met.evicted+r.chaos.met.blurred, "stopped processes that their group gave up before they went on")
 	require.NotZero(t, a.completed)
 	for _, code := range []string{"cancelled", "deadline", "timeout", declined, outOfStock} {
 		require.NotZero(t, a.causes[code], "sagas turned back by %s", code)

@@ -78,9 +78,10 @@ type chaos struct {
 	kafkaFault    sync.Mutex     // one at a time
 	postgresFault sync.Mutex
 
-	mu   sync.Mutex // over the rest
-	done map[faultKind]int
-	met  met
+	mu      sync.Mutex // over the rest
+	done    map[faultKind]int
+	met     met
+	outages int // of Kafka that have begun or ended
 }
 
 // met is the work that faults met.
@@ -89,16 +90,17 @@ type met struct {
 	killed   int // processes killed with a transaction open
 	stopped  int // processes stopped with a transaction open
 	evicted  int // processes that their group had given up before they went on
+	blurred  int // stops during an outage of Kafka, of which groups do not count the time
 	database int // outages of PostgreSQL with transactions open
 	backlog  int // outages of Kafka in which outboxes filled
 }
 
-// run carries out the faults, evenly spread over the first part of the sagas, of which
-// there are n. It returns when the last has begun.
+// run carries out the faults, evenly spread over the first four fifths of the sagas, of
+// which there are n. It returns when the last has begun.
 func (c *chaos) run(ctx context.Context, faults []fault, n int) error {
 	for i, f := range faults {
 		if !f.with {
-			due := n * (i + 1) / (len(faults) + 2)
+			due := n * (i + 1) * 4 / (5 * len(faults))
 			if err := c.watch.await(ctx, func(now *figures) bool { return now.ended >= due }); err != nil {
 				return err
 			}
@@ -149,8 +151,14 @@ func (c *chaos) begin(ctx context.Context, f fault) error {
 			return err
 		}
 		c.say("%s: %s, for %v", f.kind, m.Process, f.long)
+		outages := c.kafkaOutages()
 		if err := c.fleet.stop(ctx, m, f.long, func() {
 			evicted := c.cluster.evicted(ctx, m)
+			c.count(func() {
+				if c.outages != outages || c.outages%2 == 1 {
+					c.met.blurred++
+				}
+			})
 			c.tell(f, &c.met.evicted, map[bool]int{true: 1}[evicted])
 		}); err != nil {
 			return err
@@ -184,6 +192,12 @@ func (c *chaos) pick(ctx context.Context, f fault, next memberState, suits func(
 	}
 }
 
+func (c *chaos) kafkaOutages() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.outages
+}
+
 func (c *chaos) postgresOutage(ctx context.Context, f fault, end func(context.Context) error) {
 	c.outage(f, &c.postgresFault, func() error {
 		busy := c.database.busy(ctx, "")
@@ -198,6 +212,8 @@ func (c *chaos) postgresOutage(ctx context.Context, f fault, end func(context.Co
 
 func (c *chaos) kafkaOutage(ctx context.Context, f fault, end func(context.Context) error) {
 	c.outage(f, &c.kafkaFault, func() error {
+		c.count(func() { c.outages++ })
+		defer c.count(func() { c.outages++ })
 		if err := end(ctx); err != nil {
 			return err
 		}
