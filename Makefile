@@ -44,6 +44,12 @@ chaos: servers-up ## 20,000 orders while processes and both servers are killed (
 		-chaos.sagas=20000 -chaos.under-way=500 -chaos.kills=200 -chaos.stops=20 -chaos.kafkas=10 -chaos.databases=20 \
 		-chaos.within=3h -chaos.rest=5m $(CHAOS)
 
+SEEDS := 1000
+FIRST := 1
+.PHONY: sim
+sim: ## simulate sagas while all goes wrong (SEEDS=20000 FIRST=1; SIM="-sqlite" and other flags)
+	go test ./participant/internal/sim -run 'TestSimulation$$' -count=1 -timeout 0 -v -seeds $(SEEDS) -first $(FIRST) $(SIM)
+
 .PHONY: lint
 lint: $(LINT) ## gofmt, go vet, golangci-lint, shellcheck where it is installed
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

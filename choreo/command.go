@@ -3,20 +3,20 @@ package choreo
 import "fmt"
 
 // command is R11: what the owner of a step does about an operator's command. It is
-// answered once: the row keeps the id of the last one.
+// answered once: the row keeps the ids of those that were.
 func command(d *Definition, step string, row Row, ev *Event) Decision {
-	if ev.ID != "" && row.Origin.Command == ev.ID {
+	if row.Origin.Answered(ev.ID) {
 		return Decision{Row: row}
 	}
 	before := row
-	row.Origin.Command = ev.ID
+	row.Origin = row.Origin.WithAnswered(ev.ID)
 	switch {
 	case ev.Type == RetryRequested && row.State == RowUndoFailed:
 		row.State, row.Attempt = RowUndoing, 0
 		return Decision{Row: row, Changed: true, Run: RunCompensate}
-	case ev.Type == RetryRequested && (row.State == RowRetrying || d.undoable(step, &row)):
+	case ev.Type == RetryRequested && (row.State == RowRetrying || d.undoDue(step, &row)):
 		return Resume(d, step, row)
-	case ev.Resolve == ResolveUndone && (row.State == RowUndoFailed || d.undoable(step, &row)):
+	case ev.Resolve == ResolveUndone && (row.State == RowUndoFailed || d.undoDue(step, &row)):
 		row.Failure = nil
 		return Decision{Row: undone(row), Changed: true, Emit: []Emission{{
 			Type: StepCompensated, Step: step, Attempt: row.Attempt, By: ev.By, Note: ev.Note,
@@ -35,9 +35,9 @@ func command(d *Definition, step string, row Row, ev *Event) Decision {
 	}}}
 }
 
-// undoable reports whether a step's compensation has been tried and is due again.
-func (d *Definition) undoable(step string, row *Row) bool {
-	return row.State == RowUndoing && row.Attempt > 0 && len(row.Settled) == len(d.undoWaits(step))
+// undoDue reports whether a step's compensation is due: it failed before, or was put off.
+func (d *Definition) undoDue(step string, row *Row) bool {
+	return row.State == RowUndoing && len(row.Settled) == len(d.undoWaits(step))
 }
 
 // senseless says why a command is rejected.
@@ -46,12 +46,12 @@ func senseless(step string, row *Row, ev *Event) string {
 	if row.State == RowNone {
 		state = "not begun"
 	}
-	what := "only a step that is retrying, or whose compensation failed, can be tried again"
+	what := "only a step that is retrying, or whose compensation failed or is due, can be tried again"
 	switch {
 	case ev.Type == ResolveRequested && ev.Resolve == ResolveUndone:
-		what = "only a step whose compensation failed counts as undone by hand"
+		what = "only a step whose compensation failed or is due counts as undone by hand"
 	case ev.Type == ResolveRequested:
-		what = "only a step past the pivot that has not completed counts as done by hand"
+		what = "only a step past the pivot that was begun and has not completed counts as done by hand"
 	}
 	return fmt.Sprintf("step %q is %s: %s", step, state, what)
 }

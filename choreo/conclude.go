@@ -16,12 +16,23 @@ func Resume(d *Definition, step string, row Row) Decision {
 	case RowRetrying:
 		return Decision{Row: row, Run: RunExecute}
 	case RowUndoing:
-		if len(row.Settled) == len(d.undoWaits(step)) {
+		if d.undoDue(step, &row) {
 			return undo(d, step, row)
 		}
 	default:
 	}
 	return Decision{Row: row}
+}
+
+// Defer puts off the handler that [React] or [Resume] asked for, where a bound leaves it
+// no place now: the row, which is that decision's, is due again, as after a failure, but no
+// attempt is counted. Resume then runs it, or another event ends the wait.
+func Defer(_ *Definition, _ string, row Row, run Run) Decision {
+	row.State = RowRetrying
+	if run == RunCompensate {
+		row.State = RowUndoing
+	}
+	return Decision{Row: row, Changed: true, Again: true}
 }
 
 // Answer ends a pending step with a result from outside: a person approved, a webhook
@@ -101,6 +112,9 @@ func fail(d *Definition, step string, row Row, again bool) Decision {
 	row.State = RowFailed
 	row.Inputs, row.Origin = nil, row.Origin.spent()
 	keep := def.compensateErr != nil && !def.compensateErr(row.Failure)
+	if keep && def.Pivot { // all before it has completed: no other failure can come first
+		row.Kept, row.Settled = true, []string{step}
+	}
 	return Decision{Row: row, Changed: true, Emit: []Emission{{
 		Type: StepFailed, Step: step, Attempt: row.Attempt, Failure: row.Failure, Keep: keep,
 	}}}

@@ -88,6 +88,32 @@ func TestResumeOfOtherRows(t *testing.T) {
 	require.Equal(t, RunExecute, Resume(d, "a", Row{State: RowRetrying}).Run)
 }
 
+// A handler that found no place has not been tried: its first attempt is still the first,
+// and nobody from outside ends a step that it has not begun.
+func TestPutOff(t *testing.T) {
+	d := definition(t, "a @one attempts 2\nb @two after a")
+	asked := React(d, "a", Row{}, &Event{Type: Started, Payload: []byte("in"), Partition: 4})
+	off := Defer(d, "a", asked.Row, asked.Run)
+	require.Equal(t, Decision{Changed: true, Again: true, Row: Row{
+		State: RowRetrying, Home: 4, Noted: []string{""}, Inputs: []Output{{Data: []byte("in")}},
+	}}, off)
+	require.Equal(t, Decision{Row: off.Row}, Answer(d, "a", off.Row, Result{}))
+	require.Equal(t, Decision{Row: off.Row}, Expire(d, "a", off.Row))
+
+	later := Conclude(d, "a", Resume(d, "a", off.Row).Row, RunExecute, Result{Err: Classify(errors.New("busy"))})
+	require.True(t, later.Again, "it has another attempt")
+	again := Defer(d, "a", later.Row, RunExecute)
+	require.Equal(t, later.Row, again.Row, "the attempt that was made counts, the one that was put off does not")
+
+	completed := Row{State: RowCompleted, Attempt: 3, Output: Output{Step: "a", Data: []byte("out")}}
+	undo := React(d, "a", completed, &Event{Type: StepFailed, Step: "b"})
+	off = Defer(d, "a", undo.Row, undo.Run)
+	require.Equal(t, Decision{Changed: true, Again: true, Row: Row{
+		State: RowUndoing, Settled: []string{"b"}, Output: completed.Output,
+	}}, off)
+	require.Equal(t, RunCompensate, Resume(d, "a", off.Row).Run)
+}
+
 // A saga that is over does not go back, whatever the events say: rows past the pivot
 // and the pivot's own stand.
 func TestG5PivotStands(t *testing.T) {

@@ -182,7 +182,8 @@ func (d *Definition) Reacts(owned []string, t EventType, step string) bool {
 		return d.graph.pivot >= 0 && slices.Contains(owned, d.Pivot())
 	case RetryRequested, ResolveRequested:
 		return slices.Contains(owned, step)
-	case AbortRejected, StepStuck, CommandRejected:
+	case AbortRejected, StepStuck, CommandRejected,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected: // those of parking are nothing to a row
 	}
 	return false
 }
@@ -222,6 +223,11 @@ func (d *Definition) carries(s string) []string { return d.names(d.graph.carried
 func (d *Definition) pastPivot(s string) bool {
 	p := d.graph.pivot
 	return p >= 0 && slices.Contains(d.graph.descendants[p], d.index[s])
+}
+
+// mayKeep reports whether a step's failure may decide that nothing is undone.
+func (d *Definition) mayKeep() bool {
+	return slices.ContainsFunc(d.steps, func(s StepDef) bool { return s.CompensateIf != "" })
 }
 
 // Compensates reports whether the step has a compensation to run.

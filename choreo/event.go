@@ -9,15 +9,32 @@ type EventType string
 const (
 	// Started is the first event of every saga; its payload is the saga's input.
 	Started EventType = "choreo.saga.started"
-	// AbortRequested asks the arbiter to turn the saga back: a cancel or a deadline. It
-	// is emitted only after the transaction that starts the saga has committed: before,
-	// the initiator has no row that could answer, and were the request read a second
-	// time later, it could turn back a saga whose last step has completed meanwhile.
+	// AbortRequested asks the arbiter to turn the saga back: a cancel, a deadline, or with
+	// Force an operator's command, which turns back also what would stay as it is: a saga
+	// without a pivot whose steps have all completed, and one that failed and is kept. It
+	// is emitted only after the transaction that starts the saga, or queues it, has
+	// committed: before, the initiator has no row that could answer, and were the request
+	// read a second time later, it could turn back a saga whose last step has completed
+	// meanwhile. A queued saga has that row: read once, the request closes it for good.
 	AbortRequested EventType = "choreo.saga.abort-requested"
-	// Aborted is the arbiter's yes: from here on the saga goes backwards.
+	// Aborted is the arbiter's yes: from here on the saga goes backwards. Where a failure that
+	// keeps stands before it in the log, it takes Force to turn the saga back after all.
 	Aborted EventType = "choreo.saga.aborted"
-	// AbortRejected is the arbiter's no: the saga had closed before the request.
+	// AbortRejected is the arbiter's no: the saga had closed before the request. The code of
+	// its Failure says how: "committed" (the pivot has completed), "completed" (every step
+	// has), "kept" (a step failed, and what was done is kept) or "aborted" (it goes or went
+	// backwards already). Its Note is the reason that the request gave.
 	AbortRejected EventType = "choreo.saga.abort-rejected"
+	// SagaParked says that the service in Source cannot go on with the saga, and why: it
+	// keeps what it reads of it until it can.
+	SagaParked EventType = "choreo.saga.parked"
+	// SagaReleased says that the service in Source goes on with a saga that it had parked.
+	SagaReleased EventType = "choreo.saga.released"
+	// ReleaseRequested is an operator's command to the service in Target: try again to go on
+	// with the saga that it has parked.
+	ReleaseRequested EventType = "choreo.saga.release-requested"
+	// ReleaseRejected is the service's no to ReleaseRequested, and why.
+	ReleaseRejected EventType = "choreo.saga.release-rejected"
 
 	// StepCompleted says that Execute committed, or that the step was bypassed.
 	StepCompleted EventType = "choreo.step.completed"
@@ -46,6 +63,7 @@ const (
 
 var eventTypes = map[EventType]bool{
 	Started: false, AbortRequested: false, Aborted: false, AbortRejected: false,
+	SagaParked: false, SagaReleased: false, ReleaseRequested: false, ReleaseRejected: false,
 	StepCompleted: true, StepFailed: true, StepSkipped: true, StepStuck: true,
 	StepCompensated: true, CompensationFailed: true,
 	RetryRequested: true, ResolveRequested: true, CommandRejected: true,
@@ -73,10 +91,12 @@ type Event struct {
 
 	Bypassed bool     // StepCompleted: a false condition or a failed optional step
 	Keep     bool     // StepFailed: CompensateWhen decided that nothing is undone
-	Failure  *Failure // StepFailed, StepStuck, CompensationFailed; the reason of aborts and rejections
+	Force    bool     // AbortRequested, Aborted: what would stay as it is goes back, too
+	Failure  *Failure // StepFailed, StepStuck, CompensationFailed, SagaParked; the reason of aborts and rejections
 
 	By      string  // commands and their answers: who gave the command
-	Note    string  // commands and their answers: why
+	Note    string  // commands and their answers: why they were given
+	Target  string  // ReleaseRequested: the service that is to try again
 	Resolve Resolve // ResolveRequested
 
 	ContentType string   // of Payload
@@ -89,6 +109,9 @@ type Event struct {
 	Partition int32 // where it was read: the saga's home partition
 	Offset    int64
 }
+
+// forced reports whether the event turns back also what would stay as it is.
+func (ev *Event) forced() bool { return ev.Type == Aborted && ev.Force }
 
 // Resolve is what a stuck step counts as.
 type Resolve string

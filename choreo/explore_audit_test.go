@@ -2,6 +2,8 @@ package choreo
 
 import (
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 )
 
@@ -16,27 +18,36 @@ type ledger struct {
 	answered                 uint8 // Completed, Failed or Skipped was committed
 	reverted                 uint8 // Compensated was committed
 	told                     uint8 // Completed is in the log
-	flags                    uint8
+	flags                    uint16
 	cause                    uint8 // 1 + the step whose Failed turned the log
+	lost                     uint8 // CompensationFailed was committed, whatever came later
+	parked                   uint8 // services that have the saga parked, as the log tells
 }
 
 const (
-	logStarted uint8 = 1 << iota
-	logTurned        // Failed or Aborted is in the log
-	logKept          // and what came first was a Failed that keeps
-	logAsked         // AbortRequested is in the log of a started saga, unanswered
+	logStarted uint16 = 1 << iota
+	logTurned         // Failed or Aborted is in the log
+	logKept           // what came first was a Failed that keeps, and no abort by force came after it
+	logAsked          // AbortRequested is in the log, unanswered
 	saidAborted
+	saidStarted
+	saidForced
+	saidKept  // the pivot's owner committed a Failed that keeps
+	logForced // AbortRequested with Force is in the log at a time when the saga did not go backwards
 	logInTime // AbortRequested is in the log at a time when nothing had decided the saga
 )
 
 func (l *ledger) append(b []byte) []byte {
-	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told, l.flags, l.cause)
+	return append(b, l.executed, l.undone, l.gaveUp, l.bypassed, l.failed, l.answered, l.reverted, l.told,
+		uint8(l.flags), uint8(l.flags>>8), l.cause, l.lost, l.parked)
 }
 
 type auditor struct {
 	d          *Definition
+	keeps      bool // a step's failure may keep what was done
 	names      []string
 	number     map[string]int
+	services   []string
 	after      []uint8 // by step: those that it waits for
 	dependents []uint8
 	undoAfter  []uint8
@@ -71,6 +82,7 @@ func newAuditor(d *Definition) *auditor {
 		if steps[i].Pivot {
 			a.pivot = 1 << i
 		}
+		a.keeps = a.keeps || steps[i].CompensateIf != ""
 	}
 	for i := range steps {
 		if a.dependents[i] == 0 {
@@ -147,7 +159,7 @@ func (a *auditor) inOrder(l *ledger, step int) string {
 	held := a.held(l)
 	switch a.d.Strategy() {
 	case BestEffort:
-		held &^= l.gaveUp
+		held &^= l.lost
 		fallthrough
 	case ReverseOrder:
 		held &= a.dependents[step]
@@ -178,6 +190,9 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 		switch {
 		case ev.Type == StepFailed:
 			l.failed |= bit
+			if ev.Keep && bit == a.pivot {
+				l.flags |= saidKept
+			}
 		case ev.Bypassed:
 			l.bypassed |= bit
 		}
@@ -186,20 +201,83 @@ func (a *auditor) committed(l *ledger, ev *Event) string {
 			return fmt.Sprintf("G6: %s was announced a second time", ev.short())
 		}
 		l.reverted |= bit
-		if a.reverse() && a.dependents[i]&(a.held(l)&^l.gaveUp) != 0 {
-			return fmt.Sprintf("G4: %s says that it is undone while the effect of %s stands",
-				a.names[i], a.list(a.dependents[i]&(a.held(l)&^l.gaveUp)))
+		if a.reverse() {
+			if broken := a.inOrder(l, i); broken != "" {
+				return broken
+			}
 		}
-	case Aborted:
-		if l.flags&saidAborted != 0 {
-			return "G6: the saga was aborted twice"
+	case CompensationFailed:
+		l.lost |= bit
+	case Started:
+		if l.flags&saidStarted != 0 {
+			return "G6: the saga was started twice"
 		}
-		l.flags |= saidAborted
+		if a.pivot == 0 && l.flags&saidAborted != 0 { // a pivot's owner needs not know of the start
+			return "G6: the saga was started although it had been aborted"
+		}
+		l.flags |= saidStarted
+	case Aborted, AbortRejected:
+		if broken := a.answers(l, ev); broken != "" {
+			return broken
+		}
 	}
 	if past := ev.Type == Aborted || ev.Type == StepFailed || ev.Type == StepSkipped; past && l.executed&a.pivot != 0 {
 		return fmt.Sprintf("G5: %s was emitted although the pivot had completed", ev.short())
 	}
 	return ""
+}
+
+// answers is called when an arbiter's answer to a request enters an outbox.
+func (a *auditor) answers(l *ledger, ev *Event) string {
+	aborted, forced := l.flags&saidAborted != 0, l.flags&saidForced != 0
+	switch {
+	case ev.Type == Aborted && ev.Force:
+		l.flags |= saidForced
+		if forced || aborted && !a.keeps {
+			return "G6: the saga was aborted twice"
+		}
+		if l.flags&logForced == 0 {
+			return "G6: an abort by force was granted to a saga that went backwards already"
+		}
+	case ev.Type == Aborted:
+		l.flags |= saidAborted
+		if aborted || forced {
+			return "G6: the saga was aborted twice"
+		}
+	case l.flags&logInTime != 0 && !aborted && !forced:
+		return fmt.Sprintf("a cancel came in time and was rejected as %q", ev.Failure.Code)
+	default:
+		why := a.refusal(l)
+		// While it is not known which came first, an arbiter goes by its own word.
+		first := why == "kept" && ev.Failure.Code == "aborted" && aborted
+		if ev.Failure.Code != why && !first {
+			return fmt.Sprintf("G6: a request was rejected as %q, and the saga is %s", ev.Failure.Code, why)
+		}
+	}
+	return ""
+}
+
+// closers are the steps whose completion closes the saga.
+func (a *auditor) closers() uint8 {
+	if a.pivot != 0 {
+		return a.pivot
+	}
+	return a.sinks
+}
+
+// refusal is why a request is rejected by an arbiter that has read all of the log.
+func (a *auditor) refusal(l *ledger) string {
+	said := l.flags&(saidAborted|saidForced) != 0
+	switch {
+	case l.executed&a.pivot != 0:
+		return "committed"
+	case a.pivot == 0 && a.sinks&^l.told == 0 && !said && l.flags&logTurned == 0:
+		return "completed"
+	case l.flags&(logKept|saidKept) != 0 && l.flags&saidForced == 0:
+		return "kept"
+	default:
+		return "aborted"
+	}
 }
 
 // logged is called when an event enters the log.
@@ -208,10 +286,10 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	case Started:
 		l.flags |= logStarted
 	case AbortRequested:
-		if l.flags&logStarted == 0 {
-			break
-		}
 		l.flags |= logAsked
+		if ev.Force && (l.flags&logTurned == 0 || l.flags&logKept != 0) {
+			l.flags |= logForced
+		}
 		// A pivot decides with its owner, which the log tells only later.
 		if a.pivot == 0 && l.flags&logTurned == 0 && a.sinks&^l.told != 0 {
 			l.flags |= logInTime
@@ -223,6 +301,10 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	case Aborted, StepFailed:
 		if ev.Type == Aborted {
 			l.flags &^= logAsked
+		}
+		if ev.Type == Aborted && ev.Force && l.flags&logKept != 0 {
+			l.flags &^= logKept
+			l.cause = 0
 		}
 		if l.flags&logTurned == 0 {
 			l.flags |= logTurned
@@ -237,6 +319,27 @@ func (a *auditor) logged(l *ledger, ev *Event) string {
 	return ""
 }
 
+// parking is called when an event of parking enters the log for the first time.
+func (a *auditor) parking(l *ledger, ev *Event) {
+	if ev.Type == SagaParked || ev.Type == SagaReleased {
+		l.parked ^= 1 << slices.Index(a.services, ev.Source)
+	}
+}
+
+// showsParked demands that an instance names who has the saga parked, and says so in its
+// status unless that says more.
+func (a *auditor) showsParked(l *ledger, in *Instance) string {
+	shown := uint8(0)
+	for _, p := range in.Parked {
+		shown |= 1 << slices.Index(a.services, p.Service)
+	}
+	more := in.Status == "" || in.Status == StatusStuck || in.Status.Ended()
+	if shown != l.parked || !more && (in.Status == StatusParked) != (l.parked != 0) {
+		return fmt.Sprintf("G6: parked by services %b, and the instance says %s", l.parked, instanceText(in))
+	}
+	return ""
+}
+
 // rest is called for each state in which nothing can happen any more.
 func (a *auditor) rest(x *explorer, s *state) string {
 	l := &s.ledger
@@ -245,8 +348,10 @@ func (a *auditor) rest(x *explorer, s *state) string {
 	switch {
 	case l.flags&logAsked != 0:
 		return "a cancel was never answered"
-	case l.flags&logInTime != 0 && l.flags&saidAborted == 0:
+	case l.flags&logInTime != 0 && l.flags&(saidAborted|saidForced) == 0:
 		return "a cancel came in time and was not heeded"
+	case l.flags&logForced != 0 && l.executed&a.pivot == 0 && (!turned || kept):
+		return "an abort by force came in time, and what was done stands"
 	case !turned && (l.executed|l.bypassed) != a.all:
 		return fmt.Sprintf("G3: nothing turned the saga back, and %s never ran", a.list(a.all&^(l.executed|l.bypassed)))
 	case (!turned || kept) && l.undone|l.gaveUp != 0:
@@ -255,6 +360,8 @@ func (a *auditor) rest(x *explorer, s *state) string {
 		want = StatusFailed
 	case turned && l.gaveUp != 0:
 		want = StatusStuck
+	case turned && l.flags&logStarted == 0:
+		want = "" // it was queued, and never started
 	case turned:
 		want = StatusCompensated
 	}
@@ -270,8 +377,10 @@ func (a *auditor) rest(x *explorer, s *state) string {
 	if cause := l.cause; cause > 0 && fold.CauseStep != a.names[cause-1] || cause == 0 && fold.CauseStep != "" {
 		return fmt.Sprintf("G6: the instance blames %q", fold.CauseStep)
 	}
-	if state := x.rows[s.rows[len(a.names)]].State; state != RowClosed {
-		return fmt.Sprintf("G6: the saga ended as %s and the initiator's saga row is %s", want, state)
+	saga := &x.rows[s.rows[len(a.names)]]
+	completed := bits.OnesCount8(a.closers()) == len(saga.Noted)
+	if saga.State != RowClosed || saga.Kept != kept || completed != !turned {
+		return fmt.Sprintf("G6: the saga ended as %s and the initiator's saga row is %s", want, rowText(saga))
 	}
 	for i := range a.names {
 		if broken := a.agrees(x, s, i, turned, kept); broken != "" {
@@ -338,7 +447,7 @@ func (a *auditor) agrees(x *explorer, s *state, i int, turned, kept bool) string
 		return fmt.Sprintf("G6: at rest %s should be %s with its owner and %s in its instance; they say %s and %s",
 			a.names[i], wantRow, wantStep, rowText(row), step.Status)
 	}
-	if row.Kept != (kept && ran) {
+	if row.Kept != (kept && (ran || bit == a.pivot)) {
 		return fmt.Sprintf("G6: at rest the row of %s is %s", a.names[i], rowText(row))
 	}
 	return ""
@@ -358,6 +467,12 @@ func instanceText(in *Instance) string {
 	}
 	if in.Cause != nil {
 		b.WriteString(" why=" + in.Cause.Code)
+	}
+	for _, p := range in.Parked {
+		b.WriteString(" parked by " + p.Service)
+	}
+	if len(in.parkings) > 0 {
+		fmt.Fprintf(&b, " after %q", in.parkings)
 	}
 	for _, s := range in.Steps {
 		fmt.Fprintf(&b, "; %s %s", s.Name, s.Status)

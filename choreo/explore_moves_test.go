@@ -26,6 +26,7 @@ type outcome struct {
 	again   bool // the handler is due again
 	command bool // it answers an operator's command
 	retry   bool // it takes one of bounds.retries
+	putOff  bool // it takes one of bounds.defers
 	text    string
 }
 
@@ -123,7 +124,10 @@ func (x *explorer) ask(step int, row uint16, ev uint8) []outcome {
 		o.gaveUp = decision.Run == RunCompensate && end.res.Err != nil && !concluded.Again
 		all = append(all, o)
 	}
-	return all
+	o := x.outcome(row, x.rules.putOff(x.def, name, decision.Row, decision.Run), service)
+	o.putOff, o.text = true, fmt.Sprintf("%s is put off", decision.Run)
+	o.command = ev != resumed && x.isCommand(ev)
+	return append(all, o)
 }
 
 // askPending returns how a pending step can end: by an answer from outside, or because
@@ -159,7 +163,8 @@ func (x *explorer) outcome(before uint16, d Decision, service string) outcome {
 	for _, e := range d.Emit {
 		o.emits = append(o.emits, x.internEvent(Event{
 			Type: e.Type, Step: e.Step, Source: service, Attempt: e.Attempt,
-			Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure, Carried: e.Carried,
+			Bypassed: e.Bypassed, Keep: e.Keep, Force: e.Force, Failure: e.Failure, Carried: e.Carried,
+			By: e.By, Note: e.Note,
 		}))
 	}
 	return o
@@ -177,7 +182,7 @@ type move struct {
 // state without such a move is at rest.
 func (m *move) goesOn() bool {
 	switch m.by.kind {
-	case actStart, actRead, actTimer, actPublish:
+	case actStart, actAdmit, actRead, actTimer, actPublish, actRelease:
 		return true
 	default:
 		return false
@@ -189,11 +194,21 @@ func (x *explorer) moves(s *state, visit func(*move)) {
 	if !s.started {
 		m := move{by: action{kind: actStart}, next: *s}
 		m.next.started = true
-		m.next.rows[len(x.def.Steps())] = x.internRow(Row{State: RowOpen})
-		m.broken = x.emit(&m.next, x.initiator, x.evStarted)
+		if x.queued {
+			m.next.rows[len(x.def.Steps())] = x.internRow(Row{State: RowQueued})
+		} else {
+			m.next.rows[len(x.def.Steps())] = x.internRow(Row{State: RowOpen})
+			m.broken = x.emit(&m.next, x.initiator, x.evStarted)
+		}
 		visit(&m)
 	}
+	x.admits(s, visit)
 	for v := range x.services {
+		if s.parked&(1<<v) != 0 {
+			x.publishes(s, v, visit)
+			x.parks(s, v, visit)
+			continue
+		}
 		if s.off[v] < s.log.n {
 			next := *s
 			next.off[v]++
@@ -211,6 +226,27 @@ func (x *explorer) moves(s *state, visit func(*move)) {
 		x.publishes(s, v, visit)
 	}
 	x.faults(s, visit)
+}
+
+// admits starts a saga that was queued. One that was closed is asked for, too.
+func (x *explorer) admits(s *state, visit func(*move)) {
+	if !x.queued || !s.started {
+		return
+	}
+	row := &s.rows[len(x.def.Steps())]
+	admitted := x.rules.admit(x.def, x.rows[*row])
+	if !admitted.Changed {
+		return
+	}
+	m := move{by: action{kind: actAdmit}, next: *s}
+	m.next.rows[len(x.def.Steps())] = x.internRow(admitted.Row)
+	for _, e := range admitted.Emit {
+		ev := x.internEvent(Event{Type: e.Type, Source: x.services[x.initiator]})
+		if b := x.emit(&m.next, x.initiator, ev); m.broken == "" {
+			m.broken = b
+		}
+	}
+	visit(&m)
 }
 
 // publishes lets the relay of a service publish the head of its outbox.
@@ -244,12 +280,25 @@ func (x *explorer) faults(s *state, visit func(*move)) {
 		m.broken = x.append(&m.next, x.evCancel, false)
 		visit(&m)
 	}
+	if s.left.forces > 0 && s.started {
+		m := move{by: action{kind: actForce}, next: *s}
+		m.next.left.forces--
+		m.broken = x.append(&m.next, x.evForce, false)
+		visit(&m)
+	}
 	if s.left.commands > 0 && s.started {
 		for i, ev := range x.commands {
 			m := move{by: action{kind: actCommand, who: uint8(i)}, next: *s}
 			m.next.left.commands--
 			m.broken = x.append(&m.next, ev, false)
 			visit(&m)
+		}
+	}
+	if s.left.parks > 0 && s.started {
+		for v := range x.services {
+			if s.parked&(1<<v) == 0 {
+				x.parks(s, v, visit)
+			}
 		}
 	}
 	if s.left.crashes > 0 {
@@ -274,6 +323,21 @@ func (x *explorer) faults(s *state, visit func(*move)) {
 	}
 }
 
+// parks lets a service park the saga, or release it where it has.
+func (x *explorer) parks(s *state, v int, visit func(*move)) {
+	m := move{by: action{kind: actPark, who: uint8(v)}, next: *s}
+	ev := Event{Type: SagaParked, Source: x.services[v]}
+	if s.parked&(1<<v) != 0 {
+		m.by.kind, ev.Type = actRelease, SagaReleased
+	} else {
+		m.next.left.parks--
+	}
+	m.next.parked ^= 1 << v
+	ev.ID = fmt.Sprint(ev.Type, ev.Source, s.left.parks)
+	m.broken = x.emit(&m.next, v, x.internEvent(ev))
+	visit(&m)
+}
+
 // emit puts an event into a service's outbox.
 func (x *explorer) emit(s *state, service int, ev uint8) string {
 	q := &s.out[service]
@@ -283,8 +347,9 @@ func (x *explorer) emit(s *state, service int, ev uint8) string {
 	q.at[q.n] = ev
 	q.n++
 	// The answer to a cancel or a command may come after the end, and changes nothing then.
-	answer := x.events[ev].Type == AbortRejected || x.events[ev].Type == Aborted || x.events[ev].Type == CommandRejected
-	if x.folds[s.fold].Status.Ended() && !answer {
+	// So may the word of a service that cannot read any more what it need not.
+	late := []EventType{AbortRejected, Aborted, CommandRejected, SagaParked, SagaReleased}
+	if x.folds[s.fold].Status.Ended() && !slices.Contains(late, x.events[ev].Type) {
 		return fmt.Sprintf("G6: the log told that the saga had ended as %s, and then %s was emitted",
 			x.folds[s.fold].Status, x.events[ev].short())
 	}
@@ -308,8 +373,15 @@ func (x *explorer) append(s *state, ev uint8, again bool) string {
 		return fmt.Sprintf("G6: the instance differs with duplicates and without:\n     %s\n     %s",
 			instanceText(x.folds[s.fold]), instanceText(x.folds[s.plain]))
 	}
-	if now := x.folds[s.fold].Status; ended.Ended() && now != ended {
+	reopened := x.events[ev].Force && x.events[ev].Type == Aborted && (ended == StatusCompleted || ended == StatusFailed)
+	if now := x.folds[s.fold].Status; ended.Ended() && now != ended && !reopened {
 		return fmt.Sprintf("G6: an instance that had ended as %s became %s", ended, now)
+	}
+	if !again {
+		x.audit.parking(&s.ledger, &x.events[ev])
+	}
+	if broken := x.audit.showsParked(&s.ledger, x.folds[s.fold]); broken != "" {
+		return broken
 	}
 	return x.audit.logged(&s.ledger, &x.events[ev])
 }
@@ -352,7 +424,7 @@ func (t *transaction) run(s state, rows []int, service int, p progress) {
 	}
 	for i := range all {
 		o := &all[i]
-		if o.retry && s.left.retries == 0 || o.gaveUp && s.left.undoFails == 0 {
+		if o.retry && s.left.retries == 0 || o.gaveUp && s.left.undoFails == 0 || o.putOff && s.left.defers == 0 {
 			continue
 		}
 		next, now := s, p
@@ -361,6 +433,9 @@ func (t *transaction) run(s state, rows []int, service int, p progress) {
 		}
 		if o.gaveUp {
 			next.left.undoFails--
+		}
+		if o.putOff {
+			next.left.defers--
 		}
 		if b := t.commit(&next, step, service, o); now.broken == "" {
 			now.broken = b
@@ -467,7 +542,13 @@ func (x *explorer) retell(before *state, m *move) []string {
 
 func (x *explorer) line(s *state, by action) string {
 	if by.kind == actStart {
+		if x.queued {
+			return x.services[x.initiator] + " queues the saga"
+		}
 		return x.services[x.initiator] + " starts the saga, which commits Started"
+	}
+	if by.kind == actAdmit {
+		return x.services[x.initiator] + " admits the saga, which commits Started"
 	}
 	who := ""
 	if int(by.who) < len(x.services) {
@@ -486,8 +567,14 @@ func (x *explorer) line(s *state, by action) string {
 		return fmt.Sprintf("%s crashes and reads again from %s on", who, x.events[s.log.at[by.what]].short())
 	case actAgain:
 		return fmt.Sprintf("a stale duplicate of %s is appended", x.events[by.who].short())
+	case actPark:
+		return who + " parks the saga"
+	case actRelease:
+		return who + " releases the saga"
 	case actCommand:
 		return fmt.Sprintf("an operator appends %s", x.events[x.commands[by.who]].short())
+	case actForce:
+		return "an operator aborts by force: AbortRequested force is appended"
 	default:
 		return "somebody cancels: AbortRequested is appended"
 	}

@@ -236,6 +236,31 @@ var plants = []plant{
 		caught: "a cancel was never answered",
 	},
 	{
+		name: "R8 a rejection does not say why", shape: "linear", bounds: bounds{cancels: 2},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			for i := range decision.Emit {
+				if decision.Emit[i].Type == AbortRejected {
+					decision.Emit[i].Failure = ev.Failure // the reason that was asked with
+				}
+			}
+			return decision
+		}),
+		caught: "G6: a request was rejected as \"cancelled\", and the saga is",
+	},
+	{
+		name: "R8 the arbiter rejects what it should grant", shape: "linear", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if ev.Type == AbortRequested && step == SagaRow && decision.Changed {
+				decision.Row = row
+				decision.Emit = []Emission{{Type: AbortRejected, Failure: &Failure{Code: "aborted"}}}
+			}
+			return decision
+		}),
+		caught: "a cancel came in time and was rejected as",
+	},
+	{
 		name: "R9 the saga row is never closed", shape: "linear",
 		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
 			if step == SagaRow && ev.Type == StepCompleted {
@@ -254,7 +279,7 @@ var plants = []plant{
 			}
 			return decision
 		}),
-		caught: "a cancel came in time and was not heeded",
+		caught: "a cancel came in time and was rejected as",
 	},
 	{
 		name: "a filter that keeps is forgotten by one step", shape: "failures that keep",
@@ -285,7 +310,7 @@ var plants = []plant{
 		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
 			decision := real(d, step, row, ev)
 			if ev.Type == AbortRejected && step == SagaRow {
-				decision.Emit = []Emission{{Type: AbortRejected}}
+				decision.Emit = []Emission{{Type: AbortRejected, Failure: ev.Failure}}
 			}
 			return decision
 		}),
@@ -318,6 +343,306 @@ var plants = []plant{
 		},
 		caught: "G6: the log told that the saga had ended as compensated, and then",
 	},
+	{
+		name: "the fold parks a saga again at a stale duplicate", shape: "linear", bounds: bounds{parks: 1, dups: 1},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool {
+				in.parkings = nil
+				return in.Apply(ev)
+			}
+			return r
+		},
+		caught: "G6: the instance differs with duplicates and without",
+	},
+	{
+		name: "the fold releases a saga for all when one service does", shape: "linear", bounds: bounds{parks: 2},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool {
+				if ev.Type == SagaReleased {
+					in.Parked = slices.DeleteFunc(slices.Clone(in.Parked), func(p ParkedAt) bool { return p.Service != ev.Source })
+				}
+				return in.Apply(ev)
+			}
+			return r
+		},
+		caught: "G6: parked by services",
+	},
+	{
+		name: "the fold shows a saga as parked that has ended", shape: "linear", bounds: bounds{parks: 1},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool {
+				changed := in.Apply(ev)
+				if changed && len(in.Parked) > 0 && in.Status != "" {
+					in.Status = StatusParked
+				}
+				return changed
+			}
+			return r
+		},
+		caught: "G6: an instance that had ended as compensated became parked",
+	},
+	{
+		name: "R8 force is granted past the pivot", shape: "pivot in the middle", bounds: bounds{forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if ev.Type == AbortRequested && ev.Force && d.Pivot() == step && row.State == RowCompleted {
+				return Decision{Row: row, Emit: []Emission{{Type: Aborted, Force: true, Failure: ev.Failure}}}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G5: Aborted force was emitted although the pivot had completed",
+	},
+	{
+		name: "R8 force is granted to a saga that has turned back", shape: "linear", bounds: bounds{forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if ev.Type == AbortRequested && row.State == RowClosed {
+				row.Kept = true
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G6: an abort by force was granted to a saga that went backwards already",
+	},
+	{
+		name: "R8 a completed saga is aborted by force twice", shape: "linear", bounds: bounds{forces: 2},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if ev.Type == AbortRequested && row.State == RowClosed {
+				decision.Row.Noted = row.Noted
+			}
+			return decision
+		}),
+		caught: "G6: the saga was aborted twice",
+	},
+	{
+		name: "R8 a completed saga is not aborted by force", shape: "linear", bounds: bounds{forces: 1},
+		rules:  unforced(func(d *Definition, row *Row) bool { return len(row.Noted) > 0 }),
+		caught: "an abort by force came in time, and what was done stands",
+	},
+	{
+		name: "R8 a saga that is kept is not aborted by force", shape: "failures that keep", bounds: bounds{forces: 1},
+		rules:  unforced(func(d *Definition, row *Row) bool { return row.State == RowClosed && len(row.Settled) > 0 }),
+		caught: "an abort by force came in time, and what was done stands",
+	},
+	{
+		name: "R8 a pivot that was skipped does not know what was kept", shape: "failures that keep before a pivot and at it", bounds: bounds{forces: 1},
+		rules:  unforced(func(d *Definition, row *Row) bool { return row.State == RowSkipped && len(row.Settled) > 0 }),
+		caught: "an abort by force came in time, and what was done stands",
+	},
+	{
+		name: "R8 an arbiter takes its own yes for the first turn", shape: "two failures of which one keeps", bounds: bounds{cancels: 1, forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if ev.Type == AbortRequested {
+				decision.Row.Kept = false
+			}
+			return decision
+		}),
+		caught: "G6: the saga ended as failed and the initiator's saga row is closed",
+	},
+	{
+		name: "R8 a pivot that failed does not know that it keeps", shape: "failures that keep before a pivot and at it", bounds: bounds{forces: 1},
+		rules: func(r rules) rules {
+			real := r.conclude
+			r.conclude = func(d *Definition, step string, row Row, run Run, res Result) Decision {
+				decision := real(d, step, row, run, res)
+				if decision.Row.State == RowFailed {
+					decision.Row.Kept = false
+				}
+				return decision
+			}
+			return r
+		},
+		caught: "G6: a request was rejected as \"aborted\", and the saga is kept",
+	},
+	{
+		name: "R8 an arbiter goes by the last turn", shape: "two failures of which one keeps", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if step == SagaRow && row.State == RowClosed && row.Kept && turns(ev) {
+				row.Settled = nil
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G6: the saga ended as failed and the initiator's saga row is closed",
+	},
+	{
+		name: "R8 Aborted does not say that it is by force", shape: "failures that keep", bounds: bounds{forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			for i := range decision.Emit {
+				decision.Emit[i].Force = false
+			}
+			return decision
+		}),
+		caught: "G6: an instance that had ended as completed became compensating",
+	},
+	{
+		name: "R5 a kept step goes back at any abort", shape: "two failures of which one keeps", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.Kept && row.State == RowCompleted && ev.Type == Aborted {
+				forced := *ev
+				forced.Force = true
+				return real(d, step, row, &forced)
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G6: the log told that the saga had ended as failed, and then",
+	},
+	{
+		name: "R5 a kept step does not go back by force", shape: "failures that keep", bounds: bounds{forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.Kept && row.State == RowCompleted && ev.Type == Aborted {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G3: the saga was turned back, and the effect of",
+	},
+	{
+		name: "R5 the failure that keeps settles nothing", shape: "a failure that keeps, beside a branch that goes on", bounds: bounds{forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if ev.Keep && row.State == RowCompleted {
+				decision.Row.Settled = nil
+			}
+			return decision
+		}),
+		caught: "G2: reading Failed(c) keep once more does something to b",
+	},
+	{
+		name: "R6 a kept step does not note what is settled", shape: "a failure that keeps, beside a branch that goes on", bounds: bounds{forces: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.Kept && row.State == RowCompleted && !ev.forced() {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "G2: reading Failed(d) once more does something to a",
+	},
+	{
+		name: "R6 a kept step is undone when all is settled", shape: "a failure that keeps, beside a branch that goes on",
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if kept := &decision.Row; kept.Kept && kept.State == RowCompleted && len(kept.Settled) == len(d.undoWaits(step)) && decision.Changed {
+				decision.Run = RunCompensate
+			}
+			return decision
+		}),
+		caught: "G6: the log told that the saga had ended as failed, and then a handler of b ran",
+	},
+	{
+		name: "the fold does not hear of an abort by force", shape: "failures that keep", bounds: bounds{forces: 1},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool { return !(ev.forced() && in.kept) && in.Apply(ev) }
+			return r
+		},
+		caught: "G6: the log told that the saga had ended as failed, and then",
+	},
+	{
+		name: "the fold takes a completed saga for ended for good", shape: "linear", bounds: bounds{forces: 1},
+		rules: func(r rules) rules {
+			r.apply = func(in *Instance, ev *Event) bool { return in.Status != StatusCompleted && in.Apply(ev) }
+			return r
+		},
+		caught: "G6: the log told that the saga had ended as completed, and then",
+	},
+	{
+		name: "R8 a request is nothing to a queued saga", shape: "queued", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.State == RowQueued {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "a cancel was never answered",
+	},
+	{
+		name: "R8 a queued saga does not hear the pivot's owner", shape: "queued, with a pivot and a foreign initiator", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			if row.State == RowQueued {
+				return Decision{Row: row}
+			}
+			return real(d, step, row, ev)
+		}),
+		caught: "the initiator's saga row is open",
+	},
+	{
+		name: "R8 a queued saga that is aborted stays in the queue", shape: "queued", bounds: bounds{cancels: 1},
+		rules: reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+			decision := real(d, step, row, ev)
+			if row.State == RowQueued {
+				decision.Row.State = RowQueued
+			}
+			return decision
+		}),
+		caught: "G6: the saga was started although it had been aborted",
+	},
+	{
+		name: "a queued saga starts without its initiator's knowing", shape: "queued",
+		rules: func(r rules) rules {
+			real := r.admit
+			r.admit = func(d *Definition, row Row) Decision {
+				decision := real(d, row)
+				decision.Row.State = row.State
+				return decision
+			}
+			return r
+		},
+		caught: "G6: the saga was started twice",
+	},
+	{
+		name: "a handler that was put off is not due", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, _ Run) Decision {
+			decision.Again = false
+			return decision
+		}),
+		caught: "G3: nothing turned the saga back, and a, b, c never ran",
+	},
+	{
+		name: "a step that was put off waits as one without all its triggers", shape: "two roots with a join", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			if run == RunExecute {
+				decision.Row.State = RowWaiting
+			}
+			return decision
+		}),
+		caught: "G3: nothing turned the saga back, and",
+	},
+	{
+		name: "that Compensate was put off is not stored", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			decision.Changed = run == RunExecute
+			return decision
+		}),
+		caught: "G2: reading Failed(b) once more does something to a",
+	},
+	{
+		name: "Compensate that was put off waits for its dependents anew", shape: "linear", bounds: bounds{defers: 1},
+		rules: puttingOff(func(decision Decision, run Run) Decision {
+			decision.Row.Settled = nil
+			return decision
+		}),
+		caught: "G2: reading Failed(b) once more does something to a",
+	},
+}
+
+// unforced has an arbiter refuse force where its row says that the saga is closed so.
+func unforced(so func(*Definition, *Row) bool) func(rules) rules {
+	return reacting(func(real reactFunc, d *Definition, step string, row Row, ev *Event) Decision {
+		if ev.Type == AbortRequested && so(d, &row) {
+			asked := *ev
+			asked.Force = false
+			return real(d, step, row, &asked)
+		}
+		return real(d, step, row, ev)
+	})
+}
+
+// puttingOff replaces Defer by what a function makes of its decision.
+func puttingOff(f func(Decision, Run) Decision) func(rules) rules {
+	return func(r rules) rules {
+		real := r.putOff
+		r.putOff = func(d *Definition, step string, row Row, run Run) Decision { return f(real(d, step, row, run), run) }
+		return r
+	}
 }
 
 // TestExploreFindsPlantedFaults runs the explorer over faulty rules: each must be

@@ -15,6 +15,7 @@ type shape struct {
 	name      string
 	def       string
 	initiator string   // default: one
+	queued    bool     // see explorer.queued
 	oneByOne  bool     // see explorer.oneByOne
 	async     []string // see explorer.async
 	large     bool     // too many interleavings for all faults together
@@ -41,6 +42,13 @@ func (s *shape) runs() []bounds {
 			{cancels: 1, forgets: 1, undoFails: 1},
 			{cancels: 2, retries: 2},
 			{undoFails: 1, commands: 1},
+			{undoFails: 1, parks: 1},
+			{cancels: 1, defers: 2},
+			{commands: 1, defers: 1},
+			{forces: 1, crashes: 1, undoFails: 1},
+			{forces: 1, dups: 1},
+			{forces: 1, cancels: 1},
+			{forces: 2},
 		}
 	default:
 		return []bounds{
@@ -49,7 +57,15 @@ func (s *shape) runs() []bounds {
 			{cancels: 1, forgets: 1, dups: 1, undoFails: 1},
 			{cancels: 2, retries: 2, undoFails: 2},
 			{crashes: 1, retries: 1, undoFails: 1, commands: 1},
-			{cancels: 1, forgets: 1, retries: 1, undoFails: 1, commands: 1},
+			{cancels: 1, retries: 1, undoFails: 1, commands: 1},
+			{forgets: 1, retries: 1, undoFails: 1, commands: 1},
+			{dups: 1, parks: 1},
+			{undoFails: 1, parks: 2},
+			{cancels: 1, crashes: 1, retries: 1, defers: 2},
+			{undoFails: 1, commands: 1, defers: 2},
+			{forces: 1, crashes: 1, retries: 1, undoFails: 1},
+			{forces: 1, cancels: 1, dups: 1},
+			{forces: 2, forgets: 1, undoFails: 1},
 		}
 	}
 }
@@ -225,6 +241,61 @@ var shapes = []shape{
 		      c @three after a`,
 		large: true,
 	},
+	{
+		name: "a failure that keeps, beside a branch that goes on",
+		def: `a @one
+		      b @two after a
+		      c @three after b keeps
+		      d @one after a`,
+		large: true,
+	},
+	{
+		name: "a failure that keeps under best effort",
+		def: `strategy best-effort
+		      a @one
+		      b @two after a
+		      c @three after b keeps`,
+		large: true,
+	},
+	{
+		name: "a failure that keeps, undone in a custom order across branches",
+		def: `strategy custom
+		      a @one undo-after d
+		      b @two keeps
+		      c @one after a undo-after b
+		      d @two after b`,
+		large: true,
+	},
+	{
+		name: "failures that keep before a pivot and at it",
+		def: `a @one keeps
+		      b @two
+		      c @three after a,b pivot keeps
+		      d @one after c`,
+		large: true,
+	},
+	{
+		name: "queued",
+		def: `a @one
+		      b @two after a`,
+		queued: true,
+	},
+	{
+		name: "queued, with a pivot and a foreign initiator",
+		def: `a @one
+		      b @two after a pivot`,
+		initiator: "shop",
+		queued:    true,
+	},
+	{
+		name: "queued, with steps past its pivot",
+		def: `a @one
+		      b @two after a pivot
+		      c @two after b
+		      d @one after b`,
+		queued: true,
+		large:  true,
+	},
 }
 
 // explorer returns an explorer of the shape over the given rules.
@@ -234,7 +305,7 @@ func (s *shape) explorer(t testing.TB, r rules) *explorer {
 		initiator = "one"
 	}
 	x := newExplorer(definition(t, s.def), initiator, r)
-	x.oneByOne, x.async = s.oneByOne, s.async
+	x.queued, x.oneByOne, x.async = s.queued, s.oneByOne, s.async
 	return x
 }
 

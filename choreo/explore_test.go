@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,23 +28,38 @@ const (
 	maxSteps    = 6
 	maxServices = 6
 	maxLog      = 64
-	maxOutbox   = 12
+	maxOutbox   = 16
 )
 
 // bounds are how often each fault may still happen on a path.
 type bounds struct {
 	cancels   uint8 // AbortRequested is appended, at any moment
+	forces    uint8 // the same with Force
 	crashes   uint8 // a service's offset falls back to any earlier one
 	forgets   uint8 // an outbox entry is published, not deleted, and so published again
 	dups      uint8 // an earlier event of the log is appended once more
 	retries   uint8 // Execute or Compensate fails in a way that is retried
 	undoFails uint8 // Compensate is out of retries
 	commands  uint8 // an operator commands a step, any one and at any moment
+	defers    uint8 // a handler finds no place and is put off
+	parks     uint8 // a service parks the saga: until it releases it, it reads nothing
 }
 
 func (b bounds) String() string {
-	return fmt.Sprintf("cancels %d, crashes %d, forgotten deletes %d, duplicates %d, retries %d, lost compensations %d, commands %d",
-		b.cancels, b.crashes, b.forgets, b.dups, b.retries, b.undoFails, b.commands)
+	var some []string
+	for _, of := range []struct {
+		kind string
+		n    uint8
+	}{
+		{"cancels", b.cancels}, {"forced aborts", b.forces}, {"crashes", b.crashes}, {"forgotten deletes", b.forgets}, {"duplicates", b.dups},
+		{"retries", b.retries}, {"lost compensations", b.undoFails}, {"commands", b.commands}, {"deferrals", b.defers},
+		{"parkings", b.parks},
+	} {
+		if of.n > 0 {
+			some = append(some, fmt.Sprintf("%s %d", of.kind, of.n))
+		}
+	}
+	return strings.Join(some, ", ")
 }
 
 // queue is a short list of events, comparable and free of pointers.
@@ -58,6 +74,7 @@ type state struct {
 	timers  uint8                // steps whose handler is due again
 	started bool
 	twice   uint8 // services whose outbox head was published already
+	parked  uint8 // services that have parked the saga
 	left    bounds
 	fold    uint16 // the instance of the whole log
 	plain   uint16 // the instance of the log without duplicates
@@ -80,7 +97,11 @@ const (
 	actCrash
 	actAgain
 	actCancel
+	actForce
 	actCommand
+	actAdmit
+	actPark
+	actRelease
 )
 
 // action is one edge: who acts, and which of the ways in which it can go.
@@ -99,11 +120,13 @@ type rules struct {
 	react    func(d *Definition, step string, row Row, ev *Event) Decision
 	conclude func(d *Definition, step string, row Row, run Run, res Result) Decision
 	resume   func(d *Definition, step string, row Row) Decision
+	putOff   func(d *Definition, step string, row Row, run Run) Decision
+	admit    func(d *Definition, row Row) Decision
 	apply    func(in *Instance, ev *Event) bool
 }
 
 func realRules() rules {
-	return rules{react: React, conclude: Conclude, resume: Resume, apply: (*Instance).Apply}
+	return rules{react: React, conclude: Conclude, resume: Resume, putOff: Defer, admit: Admit, apply: (*Instance).Apply}
 }
 
 type explorer struct {
@@ -115,6 +138,7 @@ type explorer struct {
 	owned     [][]int  // steps by service
 	commands  []uint8  // events by which an operator commands a step
 	async     []string // steps whose Execute may leave the end to somebody else
+	queued    bool     // the saga is queued first, and started later
 	oneByOne  bool     // a unit of work runs one handler, and the event is gone through again for more
 	rules     rules
 	audit     *auditor
@@ -133,6 +157,7 @@ type explorer struct {
 	rests     int
 	evStarted uint8
 	evCancel  uint8
+	evForce   uint8
 }
 
 // resumed stands for a timer in the place of an event.
@@ -150,7 +175,7 @@ func newExplorer(d *Definition, initiator string, r rules) *explorer {
 		visited: map[[2]uint64]struct{}{},
 	}
 	x.services = slices.Compact(slices.Sorted(slices.Values(append(d.Services(), initiator))))
-	x.initiator = slices.Index(x.services, initiator)
+	x.initiator, x.audit.services = slices.Index(x.services, initiator), x.services
 	for _, s := range x.services {
 		var owned []int
 		for i := range d.Steps() {
@@ -178,6 +203,10 @@ func newExplorer(d *Definition, initiator string, r rules) *explorer {
 		Type: AbortRequested, Source: "operator",
 		Failure: &Failure{Class: ClassCancelled, Code: "cancelled"},
 	})
+	x.evForce = x.internEvent(Event{
+		Type: AbortRequested, Source: "operator", Force: true, By: "ada", Note: "a mistake",
+		Failure: &Failure{Class: ClassCancelled, Code: "forced"},
+	})
 	return x
 }
 
@@ -198,7 +227,7 @@ func (x *explorer) internEvent(ev Event) uint8 {
 	if ev.Failure != nil {
 		code = ev.Failure.Code
 	}
-	key := fmt.Sprint(ev.short(), ev.Source, ev.Attempt, code)
+	key := fmt.Sprint(ev.short(), ev.Source, ev.Attempt, code, ev.ID)
 	id, ok := x.eventIDs[key]
 	if !ok {
 		if len(x.events) == resumed {
@@ -248,8 +277,8 @@ func (x *explorer) hash(s *state) [2]uint64 {
 	if s.started {
 		flags |= 1
 	}
-	b = append(b, flags, s.timers, s.base, s.left.cancels, s.left.crashes, s.left.forgets, s.left.dups,
-		s.left.retries, s.left.undoFails, s.left.commands)
+	b = append(b, flags, s.timers, s.parked, s.base, s.left.cancels, s.left.forces, s.left.crashes, s.left.forgets, s.left.dups,
+		s.left.retries, s.left.undoFails, s.left.commands, s.left.defers, s.left.parks)
 	b = append(b, s.off[:len(x.services)]...)
 	b = binary.LittleEndian.AppendUint16(b, s.fold)
 	b = binary.LittleEndian.AppendUint16(b, s.plain)

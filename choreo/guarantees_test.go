@@ -55,7 +55,7 @@ func wander(x *explorer, b bounds, pick func(n int) int) (end state, broken, sto
 func walk(t *rapid.T, d *Definition, b bounds) (*explorer, *state) {
 	x := newExplorer(d, rapid.SampledFrom([]string{"one", "shop"}).Draw(t, "initiator"), realRules())
 	x.endless = maxLog
-	x.oneByOne = rapid.Bool().Draw(t, "one handler a unit")
+	x.oneByOne, x.queued = rapid.Bool().Draw(t, "one handler a unit"), rapid.Bool().Draw(t, "queued")
 	end, broken, story := wander(x, b, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "move") })
 	if broken != "" {
 		t.Fatalf("%s\n%s\n%s", broken, definitionText(d), story)
@@ -94,7 +94,7 @@ func definitionText(d *Definition) string {
 // TestG2OnceOnAnySaga: no handler commits twice, whatever comes twice.
 func TestG2OnceOnAnySaga(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x, s := walk(t, anyDefinition(t), bounds{cancels: 1, crashes: 3, forgets: 3, dups: 6, retries: 2, undoFails: 1})
+		x, s := walk(t, anyDefinition(t), bounds{cancels: 1, forces: 1, crashes: 3, forgets: 3, dups: 6, retries: 2, undoFails: 1, defers: 2})
 		for i := range x.rows[1:] {
 			if row := &x.rows[i+1]; row.Attempt > 4 {
 				t.Fatalf("a handler was tried %d times", row.Attempt)
@@ -110,7 +110,7 @@ func TestG2OnceOnAnySaga(t *testing.T) {
 // purpose, or stuck and shown as such.
 func TestG3AllOrUndoneOnAnySaga(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x, s := walk(t, anyDefinition(t), bounds{cancels: 2, crashes: 1, retries: 3, undoFails: 2})
+		x, s := walk(t, anyDefinition(t), bounds{cancels: 2, forces: 1, crashes: 1, retries: 3, undoFails: 2, parks: 1})
 		l := &s.ledger
 		ran, held := l.executed|l.bypassed, x.audit.held(l)
 		switch status := x.folds[s.fold].Status; status {
@@ -130,6 +130,10 @@ func TestG3AllOrUndoneOnAnySaga(t *testing.T) {
 			if l.gaveUp == 0 {
 				t.Fatal("stuck without a reason")
 			}
+		case "": // it was turned back while it was queued
+			if ran != 0 || l.flags&logTurned == 0 {
+				t.Fatalf("never started, but %s ran", x.audit.list(ran))
+			}
 		default:
 			t.Fatalf("at rest as %s", status)
 		}
@@ -144,7 +148,7 @@ func TestG4ReverseOnAnySaga(t *testing.T) {
 		if d.strategy == ParallelOrder {
 			t.Skip("it has no order")
 		}
-		x, s := walk(t, d, bounds{cancels: 1, crashes: 1, forgets: 1, dups: 2})
+		x, s := walk(t, d, bounds{cancels: 1, forces: 1, crashes: 1, forgets: 1, dups: 2, defers: 1})
 		if s.ledger.flags&logKept == 0 && s.ledger.flags&logTurned != 0 && x.audit.held(&s.ledger) != 0 {
 			t.Fatal("the order kept a step from being undone")
 		}
@@ -159,7 +163,7 @@ func TestG5PivotOnAnySaga(t *testing.T) {
 		if d.Pivot() == "" {
 			t.Skip("it has no pivot")
 		}
-		x, s := walk(t, d, bounds{cancels: 4, crashes: 1, dups: 2, retries: 2})
+		x, s := walk(t, d, bounds{cancels: 4, forces: 2, crashes: 1, dups: 2, retries: 2})
 		done := s.ledger.executed&x.audit.pivot != 0
 		if status := x.folds[s.fold].Status; done != (status == StatusCompleted) {
 			t.Fatalf("the pivot has completed: %v, and the saga is %s", done, status)
@@ -174,7 +178,7 @@ func TestG5PivotOnAnySaga(t *testing.T) {
 // outcome.
 func TestG6AgreementOnAnySaga(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x, s := walk(t, anyDefinition(t), bounds{cancels: 2, crashes: 2, forgets: 2, dups: 4, undoFails: 1})
+		x, s := walk(t, anyDefinition(t), bounds{cancels: 2, forces: 2, crashes: 2, forgets: 2, dups: 4, undoFails: 1, parks: 1})
 		outcomes := map[RowState]bool{}
 		for i := range x.def.steps {
 			outcomes[x.rows[s.rows[i]].State] = true
@@ -197,6 +201,7 @@ func TestWalkFindsPlantedFaults(t *testing.T) {
 		"R1 a duplicate trigger executes a completed step again",
 		"R7 undone before its dependents are settled",
 		"R8 the arbiter ignores that the pivot has completed",
+		"R8 a saga that is kept is not aborted by force",
 	} {
 		p := plants[slices.IndexFunc(plants, func(p plant) bool { return p.name == name })]
 		sh := shapes[slices.IndexFunc(shapes, func(s shape) bool { return s.name == p.shape })]

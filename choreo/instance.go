@@ -13,13 +13,15 @@ const (
 	StatusRunning      Status = "running"
 	StatusCancelling   Status = "cancelling"   // an abort was asked for and not answered yet
 	StatusCompensating Status = "compensating" // going backwards
+	StatusParked       Status = "parked"       // a service cannot go on with it, see Instance.Parked
 	StatusStuck        Status = "stuck"        // waits for an operator
 	StatusCompleted    Status = "completed"    // ended: every step completed
 	StatusCompensated  Status = "compensated"  // ended: every completed step was undone
 	StatusFailed       Status = "failed"       // ended: a step failed and CompensateWhen kept the others
 )
 
-// Ended reports whether no further event is to come by itself.
+// Ended reports whether no further event is to come by itself. A saga that completed
+// without a pivot, or failed, goes on only when an operator aborts it by force.
 func (s Status) Ended() bool {
 	return s == StatusCompleted || s == StatusCompensated || s == StatusFailed
 }
@@ -53,6 +55,13 @@ type StepInstance struct {
 	UndoneAt time.Time // when it was compensated, or that failed
 }
 
+// ParkedAt says that a service cannot go on with a saga.
+type ParkedAt struct {
+	Service string
+	Failure *Failure // why
+	Since   time.Time
+}
+
 // Instance is a saga as its log tells it: the fold of the events by
 // [Instance.Apply]. Duplicates, also stale ones, change nothing.
 type Instance struct {
@@ -63,16 +72,18 @@ type Instance struct {
 	Partition int32
 	Status    Status
 	Steps     []StepInstance // in the definition's order
-	CauseStep string         // the step whose failure turned the saga back
+	CauseStep string         // the step whose failure turned the saga back; empty: an abort did
 	Cause     *Failure       // why it turned back
+	Parked    []ParkedAt     // services that cannot go on with it, in the order in which they said so
 	StartedAt time.Time
 	UpdatedAt time.Time
 	EndedAt   time.Time
 
 	def       *Definition
-	requested bool // an abort was asked for and not answered
-	turned    bool // the abort is in the log
-	kept      bool // turned back without compensation
+	requested bool     // an abort was asked for and not answered
+	turned    bool     // the abort is in the log
+	kept      bool     // turned back without compensation
+	parkings  []string // ids of the events that changed Parked
 }
 
 // NewInstance returns an instance of the definition that has no event yet.
@@ -91,15 +102,16 @@ func (in *Instance) Apply(ev *Event) bool {
 	switch ev.Type {
 	case Started:
 		changed = in.start(ev)
-	case AbortRequested:
-		open := in.Status == "" || in.Status == StatusRunning // it may stand before Started
-		if open && !in.requested && !in.turned && !in.committed() {
+	case AbortRequested: // it may stand before Started
+		if !in.requested && !in.turned && !in.committed() && !in.allSinksDone() {
 			in.requested, changed = true, true
 		}
 	case AbortRejected:
 		in.requested, changed = false, in.requested
 	case Aborted:
 		changed = in.turn(ev)
+	case SagaParked, SagaReleased:
+		changed = in.park(ev)
 	default:
 		if i, ok := in.def.index[ev.Step]; ok && in.Status != "" {
 			changed = in.applyStep(i, ev)
@@ -185,12 +197,13 @@ func (in *Instance) completeStep(i int, ev *Event) {
 	}
 }
 
-// turn notes the first abort or failure of the log; later ones decide nothing. An
-// abort may stand before Started: the pivot's owner can read a request, and answer
-// it, while Started is still in the initiator's outbox.
+// turn notes the first abort or failure of the log; later ones decide nothing, but an
+// abort by force where what was done is kept. An abort may stand before Started: the
+// pivot's owner can read a request, and answer it, while Started is still in the
+// initiator's outbox.
 func (in *Instance) turn(ev *Event) bool {
 	in.requested = false
-	if in.turned {
+	if in.turned && !(in.kept && ev.forced()) {
 		return false
 	}
 	in.turned, in.kept = true, ev.Keep
@@ -199,6 +212,25 @@ func (in *Instance) turn(ev *Event) bool {
 		if s := &in.Steps[i]; !in.kept && (s.Status == StepDone || s.Status == StepBypassed) {
 			s.Status = StepUndoing
 		}
+	}
+	return true
+}
+
+// park notes that a service parked the saga, which may stand before Started, or released
+// it. A service that never stopped being parked is told by its name, a stale duplicate by
+// its id: of events without one, a stale duplicate of SagaParked parks the saga again.
+func (in *Instance) park(ev *Event) bool {
+	at := slices.IndexFunc(in.Parked, func(p ParkedAt) bool { return p.Service == ev.Source })
+	if (ev.Type == SagaParked) == (at >= 0) || ev.ID != "" && slices.Contains(in.parkings, ev.ID) {
+		return false
+	}
+	if ev.ID != "" {
+		in.parkings = append(slices.Clip(in.parkings), ev.ID)
+	}
+	if ev.Type == SagaParked {
+		in.Parked = append(slices.Clip(in.Parked), ParkedAt{Service: ev.Source, Failure: ev.Failure, Since: ev.Time})
+	} else {
+		in.Parked = slices.Delete(slices.Clone(in.Parked), at, at+1)
 	}
 	return true
 }
@@ -222,8 +254,14 @@ func (in *Instance) judge(ev *Event) {
 	default:
 		in.Status = StatusRunning
 	}
-	if in.Status.Ended() && !before.Ended() {
+	if len(in.Parked) > 0 && in.Status != StatusStuck && !in.Status.Ended() {
+		in.Status = StatusParked
+	}
+	switch ended := in.Status.Ended(); {
+	case ended && !before.Ended():
 		in.EndedAt = ev.Time
+	case !ended: // an abort by force, after the end
+		in.EndedAt = time.Time{}
 	}
 }
 

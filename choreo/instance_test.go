@@ -64,6 +64,7 @@ func TestInstanceStatuses(t *testing.T) {
 	failed := func(s string) Event { return Event{Type: StepFailed, Step: s, Failure: no} }
 	bypassed := func(s string) Event { return Event{Type: StepCompleted, Step: s, Bypassed: true} }
 	kept := Event{Type: StepFailed, Step: "b", Failure: no, Keep: true}
+	forced := Event{Type: Aborted, Force: true, Failure: no}
 	linear, pivot, sinks := "a @one\nb @two after a", "a @one pivot\nb @two after a", "a @one\nb @two after a\nc @three after a"
 	for _, c := range []struct {
 		name   string
@@ -105,6 +106,22 @@ func TestInstanceStatuses(t *testing.T) {
 		{
 			"kept, and completed meanwhile", sinks, []Event{started, done("a"), kept, done("c")},
 			StatusFailed, []StepStatus{StepDone, StepFailing, StepDone}, true,
+		},
+		{
+			"completed, and aborted by force", linear, []Event{started, done("a"), done("b"), forced},
+			StatusCompensating, []StepStatus{StepUndoing, StepUndoing}, false,
+		},
+		{
+			"kept, and aborted by force", linear, []Event{started, done("a"), kept, event(Aborted, ""), forced},
+			StatusCompensating, []StepStatus{StepUndoing, StepFailing}, false,
+		},
+		{
+			"kept and undone", linear, []Event{started, done("a"), kept, forced, event(StepCompensated, "a"), kept, forced},
+			StatusCompensated, []StepStatus{StepUndone, StepFailing}, true,
+		},
+		{
+			"aborted by force before a failure that keeps", linear, []Event{started, done("a"), forced, kept},
+			StatusCompensating, []StepStatus{StepUndoing, StepFailing}, false,
 		},
 		{
 			"the first failure decides", sinks, []Event{started, done("a"), failed("c"), kept},
@@ -150,6 +167,51 @@ func TestInstanceStatuses(t *testing.T) {
 	}
 }
 
+// An abort by force opens an instance that had ended, and is then why it turned back.
+func TestInstanceAbortedByForce(t *testing.T) {
+	forced := &Failure{Class: ClassCancelled, Code: "forced"}
+	in := told(t, definition(t, "a @one\nb @two after a keeps"),
+		Event{Type: Started}, Event{Type: StepCompleted, Step: "a"},
+		Event{Type: StepFailed, Step: "b", Failure: no, Keep: true},
+		Event{Type: AbortRequested, Force: true},
+	)
+	require.Equal(t, StatusFailed, in.Status, "it is the arbiter who decides")
+	require.Equal(t, minute(2), in.EndedAt)
+	require.Equal(t, "b", in.CauseStep)
+
+	require.True(t, in.Apply(&Event{Type: Aborted, Force: true, Failure: forced, Time: minute(4)}))
+	require.Equal(t, StatusCompensating, in.Status)
+	require.Zero(t, in.EndedAt)
+	require.Empty(t, in.CauseStep)
+	require.Equal(t, forced, in.Cause)
+	require.Equal(t, no, in.Steps[1].Failure, "the step tells what had failed")
+
+	require.True(t, in.Apply(&Event{Type: StepCompensated, Step: "a", Time: minute(5)}))
+	require.Equal(t, minute(5), in.EndedAt)
+}
+
+// TestInstanceTellsWhoHasParkedIt: in the order in which they said so, with why and since when.
+func TestInstanceTellsWhoHasParkedIt(t *testing.T) {
+	d := definition(t, "a @one\nb @two after a")
+	in := told(t, d,
+		Event{Type: SagaParked, ID: "1", Source: "two", Failure: no},
+		Event{Type: Started},
+		Event{Type: SagaParked, ID: "2", Source: "one"},
+	)
+	require.Equal(t, StatusParked, in.Status)
+	require.False(t, in.Status.Ended())
+	require.Equal(t, []ParkedAt{{Service: "two", Failure: no, Since: minute(0)}, {Service: "one", Since: minute(2)}}, in.Parked)
+
+	require.True(t, in.Apply(&Event{Type: SagaReleased, ID: "3", Source: "two", Time: minute(3)}))
+	require.Equal(t, []ParkedAt{{Service: "one", Since: minute(2)}}, in.Parked)
+	require.Equal(t, minute(3), in.UpdatedAt)
+	require.False(t, in.Apply(&Event{Type: SagaParked, ID: "1", Source: "two"}), "a stale duplicate")
+	require.True(t, in.Apply(&Event{Type: SagaReleased, Source: "one"}))
+	require.Equal(t, StatusRunning, in.Status)
+	require.Empty(t, in.Parked)
+	require.True(t, in.Apply(&Event{Type: SagaParked, Source: "one"}), "without an id a duplicate is not told")
+}
+
 // An instance does not need its events to have times, as logs of tests may not.
 func TestInstanceNeedsNoTimes(t *testing.T) {
 	in := NewInstance(definition(t, "a @one"))
@@ -190,7 +252,7 @@ func TestInstanceIgnoresDuplicates(t *testing.T) {
 func anyLog(t *rapid.T, d *Definition) []Event {
 	x := newExplorer(d, "shop", realRules())
 	x.endless, x.keepLog = maxLog, true
-	end, broken, story := wander(x, bounds{cancels: 2, retries: 1, undoFails: 1}, func(n int) int {
+	end, broken, story := wander(x, bounds{cancels: 2, forces: 1, retries: 1, undoFails: 1, parks: 2}, func(n int) int {
 		if n == 1 {
 			return 0
 		}

@@ -112,14 +112,18 @@ func anyEvents(t *rapid.T, d *Definition) []*Event {
 	types := []EventType{
 		Started, AbortRequested, Aborted, AbortRejected, StepCompleted, StepCompleted, StepCompleted,
 		StepFailed, StepSkipped, StepStuck, StepCompensated, CompensationFailed,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected,
 	}
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *Event {
 		ev := &Event{Type: rapid.SampledFrom(types).Draw(t, "type"), Partition: 3, Payload: []byte("x")}
 		if ev.Type.OfStep() {
 			ev.Step = name(rapid.IntRange(0, len(d.steps)-1).Draw(t, "step"))
 		}
-		if ev.Type == StepFailed {
+		switch ev.Type {
+		case StepFailed:
 			ev.Keep = rapid.IntRange(0, 3).Draw(t, "keep") == 0
+		case AbortRequested, Aborted:
+			ev.Force = rapid.Bool().Draw(t, "force")
 		}
 		return ev
 	}), 0, 30).Draw(t, "events")
@@ -133,7 +137,8 @@ type model struct {
 	d       *Definition
 	step    StepDef
 	history []*Event
-	fails   bool // how Execute ends
+	fails   bool   // how Execute ends
+	code    string // with which it fails
 }
 
 // leads reports whether to follows from from, in any number of hops.
@@ -262,7 +267,7 @@ func (m *model) expected() (RowState, [][]string) {
 			state = RowSkipped
 		}
 	case ran < turned && m.fails:
-		say(ran, StepFailed)
+		say(ran, StepFailed, m.keeps())
 		state = RowFailed
 	case ran < turned:
 		say(ran, StepCompleted)
@@ -276,21 +281,87 @@ func (m *model) expected() (RowState, [][]string) {
 		state = RowWaiting
 	}
 	if m.step.Pivot {
-		for i, ev := range m.history {
-			if ev.Type == AbortRequested && i == turned {
-				emits[i] = append([]string{"Aborted"}, emits[i]...)
-			} else if ev.Type == AbortRequested {
-				emits[i] = append(emits[i], "AbortRejected")
+		for i, answer := range m.answers() {
+			if answer != "" {
+				emits[i] = append([]string{answer}, emits[i]...)
 			}
 		}
 	}
 	return state, emits
 }
 
+// keeps says whether the step's own failure keeps what was done.
+func (m *model) keeps() string {
+	if m.step.CompensateIf != "" && m.code == keepCode {
+		return "keep"
+	}
+	return ""
+}
+
+// mayKeep reports whether any failure of the saga may keep what was done.
+func (m *model) mayKeep() bool {
+	return slices.ContainsFunc(m.d.steps, func(s StepDef) bool { return s.CompensateIf != "" })
+}
+
+// answers returns what the pivot's owner says to the requests of the history, by place.
+func (m *model) answers() []string {
+	answers := make([]string, len(m.history))
+	ran, turned := m.ran(), m.turned()
+	how := "" // why it says no
+	for i, ev := range m.history {
+		other := (ev.Type == StepFailed && ev.Step != m.step.Name) || ev.Type == Aborted
+		switch {
+		case ev.Type == AbortRequested && (how == "" || ev.Force && (how == "kept" || how == "unclear")):
+			answers[i] = "Aborted"
+			how = "aborted"
+			if ev.Force {
+				answers[i] += " force"
+			} else if m.mayKeep() {
+				how = "unclear"
+			}
+		case ev.Type == AbortRequested && how == "unclear":
+			answers[i] = "AbortRejected aborted"
+		case ev.Type == AbortRequested:
+			answers[i] = "AbortRejected " + how
+		case how == "" && i == ran && ran < turned:
+			how = "committed"
+			if m.fails {
+				how = "aborted"
+			}
+			if m.fails && m.keeps() != "" {
+				how = "kept"
+			}
+		case ran < turned && i > ran: // its own end decides
+		case other:
+			how = m.heard(how, ev)
+		}
+	}
+	return answers
+}
+
+// heard says how a saga stands to its arbiter after a failure or an abort that it reads.
+func (m *model) heard(how string, ev *Event) string {
+	first := how == "" || how == "unclear"
+	switch {
+	case first && ev.Keep:
+		return "kept"
+	case first || how == "kept" && ev.Type == Aborted && ev.Force:
+		return "aborted"
+	}
+	return how
+}
+
 // undo continues expected for a step that completed.
 func (m *model) undo(emits [][]string) RowState {
 	turned := m.turned()
-	if turned == len(m.history) || m.step.Pivot || m.isPast() || m.history[turned].Keep {
+	if turned < len(m.history) && m.history[turned].Keep {
+		for turned++; turned < len(m.history); turned++ {
+			if ev := m.history[turned]; ev.Type == Aborted && ev.Force {
+				break
+			}
+		}
+	}
+	if turned == len(m.history) || m.step.Pivot || m.isPast() {
 		return RowCompleted
 	}
 	for i := turned; i < len(m.history); i++ {
@@ -321,10 +392,13 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 		if !acts && !reflect.DeepEqual(decision.Row.State, row.State) {
 			t.Fatalf("%s changes the row and says that it does not", ev.short())
 		}
+		for decision.Run != RunNothing && rapid.Bool().Draw(t, "put off") {
+			decision = putOff(t, m, decision)
+		}
 		if decision.Run != RunNothing {
 			res := Result{Output: Output{Data: []byte(m.step.Name)}}
 			if decision.Run == RunExecute && m.fails {
-				res = Result{Err: Classify(Refuse("no", nil))}
+				res = Result{Err: Classify(Refuse(m.code, nil))}
 			}
 			given := deepCopy(decision.Row)
 			concluded := Conclude(m.d, m.step.Name, decision.Row, decision.Run, res)
@@ -346,6 +420,20 @@ func drive(t *rapid.T, m *model) (RowState, [][]string) {
 	return row.State, emits
 }
 
+// putOff finds no place for a handler, and runs it when it is due: nothing is different.
+func putOff(t *rapid.T, m *model, asked Decision) Decision {
+	given := deepCopy(asked.Row)
+	off := Defer(m.d, m.step.Name, asked.Row, asked.Run)
+	if !off.Changed || !off.Again || off.Run != RunNothing || len(off.Emit) > 0 || off.Row.Attempt != asked.Row.Attempt {
+		t.Fatalf("put off as %+v", off)
+	}
+	due := Resume(m.d, m.step.Name, off.Row)
+	if due.Run != asked.Run || !reflect.DeepEqual(given, asked.Row) {
+		t.Fatalf("%s was put off, and due is %q", asked.Run, due.Run)
+	}
+	return due
+}
+
 func deepCopy(r Row) Row {
 	r.Noted, r.Settled, r.Inputs = slices.Clone(r.Noted), slices.Clone(r.Settled), slices.Clone(r.Inputs)
 	return r
@@ -359,6 +447,7 @@ func TestReactAgreesWithTheModel(t *testing.T) {
 		m := &model{
 			d: d, step: d.steps[rapid.IntRange(0, len(d.steps)-1).Draw(t, "of")],
 			history: anyEvents(t, d), fails: rapid.IntRange(0, 3).Draw(t, "fails") == 0,
+			code: rapid.SampledFrom([]string{"no", keepCode}).Draw(t, "code"),
 		}
 		wantState, wantEmits := m.expected()
 		gotState, gotEmits := drive(t, m)
@@ -379,7 +468,8 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 		d := anyDefinition(t)
 		d.deadline = 1
 		history := anyEvents(t, d)
-		pivot := (&model{d: d}).pivot()
+		m := &model{d: d}
+		pivot := m.pivot()
 		closers := map[string]bool{} // by step: whether it is still awaited
 		for i := range d.steps {
 			sink := !slices.ContainsFunc(d.steps, func(s StepDef) bool { return slices.Contains(s.After, d.steps[i].Name) })
@@ -388,30 +478,62 @@ func TestSagaRowAgreesWithTheModel(t *testing.T) {
 			}
 		}
 		row := Row{State: RowOpen, Home: AnyPartition}
-		open := true
+		queued := rapid.IntRange(0, len(history)).Draw(t, "admitted at") // 0: never queued
+		if queued > 0 {
+			row = Row{State: RowQueued, Home: AnyPartition, Inputs: []Output{{Data: []byte("in")}}}
+		}
+		how := "" // why the initiator says no, once the saga is closed
 		for i, ev := range history {
 			want := "[]"
 			switch {
-			case ev.Type == AbortRequested && pivot == "" && open:
-				want, open = "[Aborted]", false
-			case ev.Type == AbortRequested && pivot == "":
-				want = "[AbortRejected]"
+			case ev.Type == AbortRequested && pivot != "":
+			case ev.Type == AbortRequested && (how == "" || ev.Force && how != "aborted"):
+				want = "[Aborted]"
+				if ev.Force {
+					want = "[Aborted force]"
+				}
+				if how = "aborted"; !ev.Force && i >= queued && m.mayKeep() {
+					how = "unclear"
+				}
+			case ev.Type == AbortRequested && how == "unclear":
+				want = "[AbortRejected aborted]"
+			case ev.Type == AbortRequested:
+				want = "[AbortRejected " + how + "]"
+			case i < queued && how == "" && ev.Type != Aborted: // it has not begun
 			case ev.Type == StepFailed || ev.Type == Aborted:
-				open = false
-			case ev.Type == StepCompleted:
-				delete(closers, ev.Step)
-				open = open && len(closers) > 0
+				how = m.heard(how, ev)
+			case ev.Type == StepCompleted && how == "":
+				if delete(closers, ev.Step); len(closers) == 0 {
+					how = "completed"
+				}
 			}
+			open := how == ""
 			decision := React(d, SagaRow, row, ev)
 			var said []string
 			for j := range decision.Emit {
-				said = append(said, eventName(decision.Emit[j].Type, ""))
+				said = append(said, eventName(decision.Emit[j].Type, "", decision.Emit[j].flags()...))
 			}
 			if (decision.Changed || len(said) > 0) && !d.ReactsSaga(ev.Type, ev.Step) {
 				t.Fatalf("ReactsSaga says that %s cannot concern the saga row", ev.short())
 			}
 			if decision.Changed {
 				row = decision.Row
+			}
+			if i+1 == queued {
+				admitted := Admit(d, row)
+				if admitted.Changed != open || admitted.Changed && string(admitted.Emit[0].Output.Data) != "in" {
+					t.Fatalf("admitted as %+v, open=%v", admitted, open)
+				}
+				row = admitted.Row
+			}
+			if i < queued-1 && open {
+				if row.State != RowQueued || len(said) > 0 {
+					t.Fatalf("at event %d, %s: a queued row becomes %s, emits %v", i, ev.short(), row.State, said)
+				}
+				continue
+			}
+			if kept := how == "kept" || how == "unclear"; row.Kept != kept {
+				t.Fatalf("at event %d, %s: row %s, want kept=%v", i, ev.short(), rowText(&row), kept)
 			}
 			if fmt.Sprint(said) != want || (row.State == RowOpen) != open {
 				t.Fatalf("at event %d, %s: row %s, emits %v; want %s and open=%v", i, ev.short(), row.State, said, want, open)

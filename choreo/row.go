@@ -1,6 +1,9 @@
 package choreo
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // RowState is where a step stands in its owner's database.
 type RowState string
@@ -12,7 +15,7 @@ type RowState string
 const (
 	RowNone       RowState = ""            // no row yet
 	RowWaiting    RowState = "waiting"     // some of the steps that it waits for have completed
-	RowRetrying   RowState = "retrying"    // Execute failed and is due again
+	RowRetrying   RowState = "retrying"    // Execute failed, or was put off, and is due again
 	RowPending    RowState = "pending"     // Execute was begun and is completed from outside
 	RowCompleted  RowState = "completed"   // Execute committed, or was bypassed
 	RowFailed     RowState = "failed"      // Execute failed for good
@@ -24,26 +27,35 @@ const (
 
 // The states of the initiator's saga row.
 const (
+	RowQueued RowState = "queued" // not started yet: Admit starts it
 	RowOpen   RowState = "open"   // may still be aborted
 	RowClosed RowState = "closed" // its outcome is decided
 )
 
+// RowParked is the state of the row by which a service knows that it has parked a saga.
+// The rules never see such a row: who keeps it holds the saga's events back from them.
+const RowParked RowState = "parked"
+
 // SagaRow is the step name under which [React] knows the initiator's saga row.
 const SagaRow = ""
+
+// ParkedRow is the step name under which a row in state [RowParked] is kept. No step can
+// have it.
+const ParkedRow = "*"
 
 // Row is what a service keeps of one of its steps in one saga; under [SagaRow] it
 // is what the initiator keeps of the saga itself. The zero value is "none".
 type Row struct {
 	State     RowState
 	Announced bool     // skipped: the answer to a trigger was given
-	Kept      bool     // completed: a failure decided that nothing is undone
+	Kept      bool     // completed: a failure decided that nothing is undone; see also firstTurn
 	Bypassed  bool     // completed without Execute having had an effect
 	Stuck     bool     // retrying past the pivot: StepStuck was emitted
 	Home      int32    // the saga's home partition
 	Attempt   int      // of Execute, later of Compensate, so far
 	Noted     []string // steps it waits for that completed; sinks that did, for a saga row
-	Settled   []string // undoing: steps that will never (again) hold an effect
-	Inputs    []Output // outputs that came with the triggers
+	Settled   []string // undoing, kept: steps that will never (again) hold an effect
+	Inputs    []Output // outputs that came with the triggers; queued: the saga's input
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
 	Origin    Origin   // retrying, pending, undoing: what later events of the step refer to
@@ -56,11 +68,33 @@ type Origin struct {
 	CausationID string
 	TraceParent string
 	TraceState  string
-	Command     string // id of the operator's command that was answered last; it is kept to the end
+	Commands    string // ids of the operators' commands that were answered; see Answered. Kept to the end
 }
 
+// keptCommands is how many answered commands a row remembers: the latest. One that comes again
+// after so many others counts as a new one.
+const keptCommands = 16
+
+// Answered reports whether the operator's command with this id was answered before: it is not
+// acted on again, however often and late it is read.
+func (o Origin) Answered(id string) bool {
+	return id != "" && slices.Contains(strings.Split(o.Commands, "\n"), id)
+}
+
+// WithAnswered returns the origin with one more answered command.
+func (o Origin) WithAnswered(id string) Origin {
+	if id == "" {
+		return o
+	}
+	ids := append(slices.DeleteFunc(strings.Split(o.Commands, "\n"), isEmpty), id)
+	o.Commands = strings.Join(ids[max(len(ids)-keptCommands, 0):], "\n")
+	return o
+}
+
+func isEmpty(s string) bool { return s == "" }
+
 // spent returns what is left of an origin once the step emits nothing more by itself.
-func (o Origin) spent() Origin { return Origin{Command: o.Command} }
+func (o Origin) spent() Origin { return Origin{Commands: o.Commands} }
 
 // Input returns the output of a step that came with the row's triggers; the saga's
 // input has the empty name.
@@ -106,9 +140,11 @@ type Emission struct {
 	Attempt  int
 	Bypassed bool
 	Keep     bool
+	Force    bool
 	Failure  *Failure
-	Output   Output // StepCompleted
+	Output   Output // StepCompleted: the step's output; Started: the saga's input
 	Carried  []Output
 	By, Note string // of a command, or of the one that it answers
+	Target   string // ReleaseRequested
 	Resolve  Resolve
 }

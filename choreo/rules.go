@@ -1,9 +1,6 @@
 package choreo
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // React is the rules R1 to R10 of the design: what the owner of a step does about
 // an event of a saga. With step [SagaRow] it is what the initiator does with its
@@ -26,18 +23,19 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 			return turnBack(d, step, row, ev) // R3, R4, R5, R6
 		}
 	case StepSkipped, StepCompensated, CompensationFailed:
-		if row.State == RowUndoing {
+		if row.State == RowUndoing || row.State == RowCompleted && row.Kept {
 			return settleMore(d, step, row, ev) // R6
 		}
 	case AbortRequested:
 		if d.Pivot() == step {
-			return arbitrate(step, row, ev) // R8
+			return arbitrate(d, step, row, ev) // R8
 		}
 	case RetryRequested, ResolveRequested:
 		if ev.Step == step {
 			return command(d, step, row, ev) // R11
 		}
-	case AbortRejected, StepStuck, CommandRejected:
+	case AbortRejected, StepStuck, CommandRejected,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected:
 	}
 	return Decision{Row: row} // R10
 }
@@ -94,27 +92,44 @@ func note(d *Definition, step string, row Row, ev *Event) Row {
 // turnBack is R3, R4, R5 and the further Failed of R6.
 func turnBack(d *Definition, step string, row Row, ev *Event) Decision {
 	switch row.State {
-	case RowNone: // R3
-		row.State = RowSkipped
-		return Decision{Row: row, Changed: true}
-	case RowWaiting, RowRetrying, RowPending: // R4
-		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, row.Origin.spent()
-		return Decision{Row: row, Changed: true, Emit: []Emission{{Type: StepSkipped, Step: step}}}
+	case RowNone, RowWaiting, RowRetrying, RowPending: // R3, R4
+		decision := skip(step, row)
+		if ev.Keep && d.Pivot() == step {
+			decision.Row.Kept, decision.Row.Settled = true, []string{ev.Step}
+		}
+		return decision
 	case RowCompleted: // R5
-		if row.Kept || d.Pivot() == step || d.pastPivot(step) {
+		if d.Pivot() == step || d.pastPivot(step) {
 			return Decision{Row: row}
 		}
+		if row.Kept && !ev.forced() {
+			return settleMore(d, step, row, ev)
+		}
+		row = settle(d, step, row, ev)
 		if ev.Keep {
 			row.Kept = true
 			return Decision{Row: row, Changed: true}
 		}
-		row.State, row.Attempt = RowUndoing, 0
-		return undo(d, step, settle(d, step, row, ev))
+		row.State, row.Kept, row.Attempt = RowUndoing, false, 0
+		return undo(d, step, row)
 	case RowUndoing: // R6
 		return settleMore(d, step, row, ev)
+	case RowSkipped:
+		return firstTurn(row, ev)
 	default:
 	}
 	return Decision{Row: row}
+}
+
+// skip ends a step that has no effect yet. One that was triggered answers that (R4).
+func skip(step string, row Row) Decision {
+	decision := Decision{Row: row, Changed: true}
+	decision.Row.State = RowSkipped
+	if row.State != RowNone {
+		decision.Row.Announced, decision.Row.Inputs, decision.Row.Origin = true, nil, row.Origin.spent()
+		decision.Emit = []Emission{{Type: StepSkipped, Step: step}}
+	}
+	return decision
 }
 
 // settledBy returns the steps that an event shows to be settled. Whatever follows
@@ -134,7 +149,7 @@ func settledBy(d *Definition, ev *Event) []string {
 	return nil
 }
 
-// settle notes what an event settles in an undoing row.
+// settle notes what an event settles in a row that is undoing, or kept and may yet be.
 func settle(d *Definition, step string, row Row, ev *Event) Row {
 	row.Settled = slices.Clip(row.Settled)
 	waits := d.undoWaits(step)
@@ -147,11 +162,16 @@ func settle(d *Definition, step string, row Row, ev *Event) Row {
 }
 
 // settleMore is R6. An event that settles nothing new must not run Compensate: it may
-// have failed before, and then it is its retry policy that says when it is due again.
+// have failed before, and then it is its retry policy that says when it is due again. A
+// kept row only notes what is settled: those that it waits for will not say so again if
+// it is undone after all.
 func settleMore(d *Definition, step string, row Row, ev *Event) Decision {
 	settled := settle(d, step, row, ev)
-	if len(settled.Settled) == len(row.Settled) {
+	switch {
+	case len(settled.Settled) == len(row.Settled):
 		return Decision{Row: row}
+	case row.Kept:
+		return Decision{Row: settled, Changed: true}
 	}
 	return undo(d, step, settled)
 }
@@ -175,94 +195,4 @@ func undone(row Row) Row {
 	row.State = RowUndone
 	row.Inputs, row.Output, row.Settled, row.Origin = nil, Output{}, nil, row.Origin.spent()
 	return row
-}
-
-// arbitrate is R8 with a pivot: its row decides.
-func arbitrate(step string, row Row, ev *Event) Decision {
-	aborted := Emission{Type: Aborted, Failure: ev.Failure}
-	switch row.State {
-	case RowNone:
-		row.State = RowSkipped
-		return Decision{Row: row, Changed: true, Emit: []Emission{aborted}}
-	case RowWaiting, RowRetrying, RowPending:
-		row.State, row.Announced, row.Inputs, row.Origin = RowSkipped, true, nil, row.Origin.spent()
-		return Decision{Row: row, Changed: true, Emit: []Emission{aborted, {Type: StepSkipped, Step: step}}}
-	default:
-		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
-	}
-}
-
-// reactSaga is R8 without a pivot, and R9. A saga row is made when the saga is
-// started and never by an event. One that was made without knowing the saga's home
-// partition learns it from Started, so that its deadline asks there.
-func reactSaga(d *Definition, row Row, ev *Event) Decision {
-	arbiter := d.Pivot() == "" && ev.Type == AbortRequested
-	if row.State == RowClosed && arbiter {
-		return Decision{Row: row, Emit: []Emission{{Type: AbortRejected, Failure: ev.Failure}}}
-	}
-	if row.State != RowOpen {
-		return Decision{Row: row}
-	}
-	decision := Decision{Row: row}
-	switch {
-	case arbiter:
-		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
-		decision.Emit = []Emission{{Type: Aborted, Failure: ev.Failure}}
-	case ev.Type == Started && row.Home == AnyPartition:
-		decision.Row.Home, decision.Changed = ev.Partition, true
-	case ev.Type == StepFailed || ev.Type == Aborted:
-		decision.Row.State, decision.Row.Failure, decision.Changed = RowClosed, ev.Failure, true
-	case ev.Type == StepCompleted && d.closes(ev.Step) && !slices.Contains(row.Noted, ev.Step):
-		decision.Row.Noted = append(slices.Clip(row.Noted), ev.Step)
-		decision.Changed = true
-		if len(decision.Row.Noted) == d.closers() {
-			decision.Row.State = RowClosed
-		}
-	}
-	return decision
-}
-
-// Overdue is what the initiator does when the saga's deadline has passed: it asks for
-// the abort of a saga that is still open. The arbiter answers.
-func Overdue(d *Definition, row Row) Decision {
-	if row.State != RowOpen {
-		return Decision{Row: row}
-	}
-	return Decision{Row: row, Changed: true, Emit: []Emission{{Type: AbortRequested, Failure: &Failure{
-		Class: ClassTimeout, Code: "deadline", Message: fmt.Sprintf("not closed within %v", d.deadline),
-	}}}}
-}
-
-// closes reports whether the step's completion helps to close the saga: that of
-// the pivot, or without one of each sink.
-func (d *Definition) closes(step string) bool {
-	if p := d.Pivot(); p != "" {
-		return p == step
-	}
-	i, ok := d.index[step]
-	return ok && slices.Contains(d.graph.sinks, i)
-}
-
-func (d *Definition) closers() int {
-	if d.Pivot() != "" {
-		return 1
-	}
-	return len(d.graph.sinks)
-}
-
-// ReactsSaga reports whether an event of this type and step can change the
-// initiator's saga row. See [Definition.Reacts].
-func (d *Definition) ReactsSaga(t EventType, step string) bool {
-	switch t {
-	case Started:
-		return d.deadline > 0 // only a deadline has to find the home partition by itself
-	case StepFailed, Aborted:
-		return true
-	case StepCompleted:
-		return d.closes(step)
-	case AbortRequested:
-		return d.Pivot() == ""
-	default:
-		return false
-	}
 }

@@ -20,13 +20,16 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata pr
 //
 //	define              the definition follows, a step a line (see parseDefinition)
 //	start               the initiator's saga row is made
+//	queue               it is made, and the saga is to start later
+//	admit               a queued saga starts
 //	read STEP EVENT     the owner of the step reads the event; "saga" is the saga row
 //	ends STEP HOW       the handler that was asked for ends: ok, bypassed,
-//	                    refuse CODE, fail (may be retried), give-up
+//	                    refuse CODE, fail (may be retried), give-up, put-off
 //	timer STEP          the step's handler is due again
 //	log                 folds the events that follow, one a line, into an instance
 //
-// Events are written as "Failed(b) keep". Lines that begin with # are comments.
+// Events are written as "Failed(b) keep", those of parking as "Parked by two" and, a
+// second time, "Parked by two #2". Lines that begin with # are comments.
 func TestRules(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -97,6 +100,10 @@ func (s *script) play(command []string) string {
 	switch {
 	case words[0] == "start" && len(words) == 1:
 		return s.store(SagaRow, Decision{Changed: true, Row: Row{State: RowOpen}})
+	case words[0] == "queue" && len(words) == 1:
+		return s.store(SagaRow, Decision{Changed: true, Row: Row{State: RowQueued, Inputs: []Output{{Data: []byte("in")}}}})
+	case words[0] == "admit" && len(words) == 1:
+		return s.store(SagaRow, Admit(s.def, s.rows[SagaRow]))
 	case words[0] == "read" && len(words) > 2:
 		ev, err := parseEvent(strings.Join(words[2:], " "))
 		if err != nil {
@@ -157,6 +164,9 @@ func (s *script) ends(step string, how []string) string {
 		res.Err = Classify(errors.New("later"))
 	case "give-up":
 		res.Err = Classify(Permanent(errors.New("never")))
+	case "put-off":
+		delete(s.asked, step)
+		return s.store(step, Defer(s.def, step, asked.Row, asked.Run))
 	default:
 		return "unknown ending\n"
 	}
@@ -184,6 +194,9 @@ func (s *script) fold(events []string) string {
 		for _, st := range in.Steps {
 			fmt.Fprintf(&out, " %s %s", st.Name, st.Status)
 		}
+		for _, p := range in.Parked {
+			fmt.Fprintf(&out, "; parked by %s", p.Service)
+		}
 		out.WriteString("\n")
 	}
 	return out.String()
@@ -206,10 +219,14 @@ func parseEvent(text string) (*Event, error) {
 		return nil, fmt.Errorf("no event %q", text)
 	}
 	ev.Keep = slices.Contains(words[1:], "keep")
+	ev.Force = slices.Contains(words[1:], "force")
 	ev.Bypassed = slices.Contains(words[1:], "bypassed")
 	if ev.Type == RetryRequested || ev.Type == ResolveRequested {
 		ev.ID, ev.By = strings.Join(words, "-"), "ada"
 		ev.Resolve = Resolve(words[len(words)-1])
+	}
+	if by := slices.Index(words, "by"); by > 0 && by+1 < len(words) {
+		ev.ID, ev.Source = text, words[by+1]
 	}
 	if ev.Type == StepFailed || ev.Type == AbortRequested {
 		ev.Failure = &Failure{Class: ClassRefused, Code: "why"}

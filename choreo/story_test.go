@@ -107,6 +107,7 @@ var shortTypes = map[EventType]string{
 	StepCompleted: "Completed", StepFailed: "Failed", StepSkipped: "Skipped", StepStuck: "Stuck",
 	StepCompensated: "Compensated", CompensationFailed: "CompensationFailed",
 	RetryRequested: "RetryRequested", ResolveRequested: "ResolveRequested", CommandRejected: "CommandRejected",
+	SagaParked: "Parked", SagaReleased: "Released", ReleaseRequested: "ReleaseRequested", ReleaseRejected: "ReleaseRejected",
 }
 
 // eventName prints an event as stories write it: "Failed(b) keep".
@@ -131,14 +132,23 @@ func (e *Emission) flags() []string {
 	if e.Keep {
 		flags = append(flags, "keep")
 	}
+	if e.Force {
+		flags = append(flags, "force")
+	}
+	if e.Type == AbortRejected && e.Failure != nil {
+		flags = append(flags, e.Failure.Code)
+	}
 	return flags
 }
 
 func (ev *Event) short() string {
-	e := Emission{Bypassed: ev.Bypassed, Keep: ev.Keep}
+	e := Emission{Type: ev.Type, Bypassed: ev.Bypassed, Keep: ev.Keep, Force: ev.Force, Failure: ev.Failure}
 	name := eventName(ev.Type, ev.Step, e.flags()...)
 	if ev.Resolve != "" {
 		name += " as " + string(ev.Resolve)
+	}
+	if ev.Type == SagaParked || ev.Type == SagaReleased {
+		name += " by " + ev.Source
 	}
 	return name
 }
@@ -174,8 +184,8 @@ func rowText(r *Row) string {
 	if r.Failure != nil {
 		fmt.Fprintf(&b, " failure=%s", r.Failure.Code)
 	}
-	if r.Origin.Command != "" {
-		fmt.Fprintf(&b, " command=%s", r.Origin.Command)
+	if r.Origin.Commands != "" {
+		fmt.Fprintf(&b, " command=%s", strings.ReplaceAll(r.Origin.Commands, "\n", ","))
 	}
 	return b.String()
 }

@@ -454,7 +454,8 @@ func TestPostgresSmallestPool(t *testing.T) {
 	}
 }
 
-// parkAndAsk parks records and takes them away again, counts open sagas and looks for due rows.
+// parkAndAsk parks records and takes them away again, counts open sagas, looks for due rows and
+// makes some due.
 func parkAndAsk[Tx any](t *testing.T, store outbox.Store[Tx], id outbox.SagaID) {
 	t.Helper()
 	ctx := t.Context()
@@ -476,6 +477,10 @@ func parkAndAsk[Tx any](t *testing.T, store outbox.Store[Tx], id outbox.SagaID) 
 	require.NoError(t, u.Commit(ctx, outbox.Changes{Unpark: []int64{list[0].Seq, list[1].Seq}}))
 	_, err = store.Due(ctx, outbox.DueQuery{Limit: 10, Except: []outbox.DueKind{{Saga: "order", Step: "charge", State: choreo.RowRetrying}}})
 	require.NoError(t, err)
+	for _, step := range []string{"charge", choreo.SagaRow} {
+		_, err = store.Hasten(ctx, outbox.DueKind{Saga: "order", Step: step, State: choreo.RowPending})
+		require.NoError(t, err)
+	}
 }
 
 // TestPostgresPlans: no statement of the hot paths reads a table from end to end, also as

@@ -34,6 +34,10 @@ type Store[Tx any] interface {
 	// first. It locks nothing: whoever acts on one looks at the row again.
 	Due(ctx context.Context, query DueQuery) ([]Due, error)
 
+	// Hasten makes the rows of a kind that are due later due now, and returns how many. It
+	// waits for no unit, but for those that write such a row at the same moment.
+	Hasten(ctx context.Context, kind DueKind) (int, error)
+
 	// Prune deletes up to limit rows of sagas that have ended for this service, and returns
 	// how many. A saga's rows go together, and only when every one of them is at rest
 	// ([AtRest]) and was last written longer than olderThan ago on the database's clock.
@@ -80,7 +84,8 @@ type Unit[Tx any] interface {
 
 // Rows are a service's rows of one saga. A step without a row is missing in Steps.
 type Rows struct {
-	// Version is that of the definition with which the saga began; 0 without any row.
+	// Version is that of the definition with which the saga began; 0 without any row. Rows
+	// written with version 0 do not know it, and leave it to others.
 	Version int
 	Saga    *SagaRow // the initiator's saga row, or nil
 	Steps   map[string]choreo.Row

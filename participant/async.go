@@ -107,25 +107,23 @@ func answer[Tx any](
 		return fail(err)
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	rows := unit.Rows(id)
-	row := rows.Steps[step]
+	v := p.newView(unit, id)
+	row := v.steps[step]
 	switch {
 	case row.State == choreo.RowCompleted && res.Err == nil, row.State == choreo.RowFailed && res.Err != nil:
 		return nil // answered so before
 	case row.State != choreo.RowPending:
 		return &StepStateError{Saga: id.Saga, SagaID: id.ID, Step: step, State: row.State}
 	}
-	r := p.roles[version{id.Saga, rows.Version}]
-	if r == nil {
-		return fail(fmt.Errorf("it runs by version %d, which this participant does not know: add it to Config.Sagas", rows.Version))
+	if v.role == nil {
+		return fail(fmt.Errorf("it runs by version %d, which this participant does not know: add it to Config.Sagas", v.runs))
 	}
 	ev := &choreo.Event{
 		ID: row.Origin.CausationID, Initiator: row.Origin.Initiator, Partition: row.Home,
 		TraceParent: row.Origin.TraceParent, TraceState: row.Origin.TraceState,
 	}
-	v := p.newView(r, id, rows)
-	if d := choreo.Answer(r.def, step, row, res); d.Again { // past the pivot a no is not the end
-		v.later(step, d, ev, retryDelay(r.def.Step(step).Retry, d.Row.Attempt, res.Err, p.world.Float()))
+	if d := choreo.Answer(v.role.def, step, row, res); d.Again { // past the pivot a no is not the end
+		v.later(step, d, ev, retryDelay(v.role.def.Step(step).Retry, d.Row.Attempt, res.Err, p.world.Float()))
 	} else {
 		v.apply(step, d, ev)
 	}

@@ -12,7 +12,8 @@ import (
 // the saga may ask; the arbiter (the pivot's owner, else the initiator) answers with an
 // event, Aborted or AbortRejected, which carries the reason. Cancel returns when the
 // request is committed. Ask only for a saga whose start is committed: a request that
-// comes before it is answered by nobody.
+// comes before it is answered by nobody. And where this service has not seen anything of the
+// saga, saga must be of the version that it runs by.
 func Cancel[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID, reason string) error {
 	return cancel(ctx, p, saga, sagaID, reason, begin(ctx, p))
 }

@@ -3,6 +3,8 @@ package participant
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,6 +33,22 @@ type Config struct {
 	// InFlight bounds the events that were fetched and are not yet handled; fetching
 	// pauses above it. Default: 4096.
 	InFlight int
+	// StepLimits bounds how many handlers of a step, Execute and Compensate together, run at
+	// once in this process, by the step's name. What is over the bound waits in the
+	// database, as a retry does, and neither fails nor holds up its lane. Default: as many as
+	// there are lanes, and as many again of what is due.
+	StepLimits map[string]int
+	// MaxOpenSagas bounds how many sagas of each definition that this service has started are
+	// open at once, over all its processes. What is over the bound waits in the database,
+	// in the order in which it was started, until an open one closes: nothing of it is
+	// in the log yet, and its deadline counts from its admission. It need not be the same in
+	// all processes: each goes by its own. With a bound, every saga passes through the queue,
+	// which takes it another commit. Default: 0, no bound.
+	MaxOpenSagas int
+	// ParkUnhandled allows for steps of this service without a handler: a saga that comes to
+	// one is parked, see the package's documentation. Default: Run returns an error that names
+	// such steps.
+	ParkUnhandled bool
 	// RetryInPlace is the longest delay of a retry that is waited for on the spot, with
 	// the saga's lane: it needs no commit. A longer one is a row with a due time, which
 	// outlives the process, and the lane goes on. Default: 50 ms; negative: none is
@@ -110,6 +128,17 @@ func (c *Config) withDefaults() (*Config, error) {
 			fault("%s is %d: use a positive number, or 0 for the default", name, n)
 		}
 	}
+	for _, step := range slices.Sorted(maps.Keys(cfg.StepLimits)) {
+		if cfg.StepLimits[step] < 1 {
+			fault("StepLimits[%q] is %d: use a number of at least 1, or leave the step out", step, cfg.StepLimits[step])
+		}
+		if !slices.ContainsFunc(cfg.Sagas, func(s choreo.AnySaga) bool {
+			return s != nil && s.Def() != nil && slices.Contains(s.Def().StepsOf(cfg.Service), step)
+		}) {
+			fault("StepLimits[%q]: service %q owns no such step in its sagas", step, cfg.Service)
+		}
+	}
+	positive("MaxOpenSagas", cfg.MaxOpenSagas)
 	positive("Lanes", cfg.Lanes)
 	positive("InFlight", cfg.InFlight)
 	positive("SessionTimeout", int(cfg.SessionTimeout))

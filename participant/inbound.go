@@ -15,7 +15,7 @@ import (
 )
 
 // errUnknownSaga is why a well-formed event is dead-lettered.
-var errUnknownSaga = errors.New("this service knows no such saga and version")
+var errUnknownSaga = errors.New("this service knows no saga of that name")
 
 // concerns reports from a record's headers whether this service has anything to do
 // with it. What cannot be told counts as yes: handle dead-letters it.
@@ -25,7 +25,40 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 		return true
 	}
 	r := p.roles[version{head.Saga, head.Version}]
-	return r == nil || r.def.Reacts(r.owned, head.Type, head.Step) || p.concernsSaga(r, head.Initiator, head.Type, head.Step)
+	if r != nil && tellsVersion(head.Type) {
+		return p.reacts(r, head.Initiator, head.Type, head.Step)
+	}
+	switch _, known := p.topicOf[head.Saga]; {
+	case !known:
+		return true
+	case head.Type == choreo.ReleaseRequested:
+		return head.Target == p.cfg.Service
+	case r == nil:
+		return mayConcern(head.Type)
+	}
+	for v, r := range p.roles {
+		if v.saga == head.Saga && p.reacts(r, head.Initiator, head.Type, head.Step) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayConcern reports whether some service may react to an event of this type. Events of a
+// version that is not known are kept by it.
+func mayConcern(t choreo.EventType) bool {
+	switch t {
+	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected,
+		choreo.AbortRejected, choreo.StepStuck, choreo.CommandRejected:
+		return false
+	default:
+		return true
+	}
+}
+
+// reacts reports whether this service may react to an event.
+func (p *Participant[Tx]) reacts(r *role[Tx], initiator string, t choreo.EventType, step string) bool {
+	return r.def.Reacts(r.owned, t, step) || p.concernsSaga(r, initiator, t, step)
 }
 
 // concernsSaga reports whether the event may change the saga row that this service
@@ -37,15 +70,15 @@ func (p *Participant[Tx]) concernsSaga(r *role[Tx], initiator string, t choreo.E
 
 // thread is the events of one saga in a batch, in order.
 type thread[Tx any] struct {
-	role   *role[Tx]
 	id     outbox.SagaID
-	events []received
+	events []received[Tx]
 }
 
 // received is an event and the record in which it came.
-type received struct {
+type received[Tx any] struct {
 	*choreo.Event
 	record *choreo.Record
+	role   *role[Tx] // nil: its version is not known
 }
 
 // handle is the topics.Handler: it returns nil once every record of the batch is
@@ -64,7 +97,7 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	}
 	for _, t := range threads {
 		for _, ev := range t.events {
-			if err := p.doReceived(ctx, t.role, t.id, ev); err != nil {
+			if err := p.doReceived(ctx, t.id, ev); err != nil {
 				return err
 			}
 		}
@@ -72,19 +105,38 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	return nil
 }
 
-// doReceived does what the rules make of one event, or dead-letters it where that is too
-// old.
-func (p *Participant[Tx]) doReceived(ctx context.Context, r *role[Tx], id outbox.SagaID, ev received) error {
-	task := read(r, id, ev.Event)
-	react := task.decide
-	var tooOld error
-	task.decide = func(v *view[Tx]) *call {
-		if tooOld = p.stale(r, ev.Event, ev.record.Time); tooOld != nil {
+// doReceived does what the rules make of one event, parks it, or dead-letters it where it
+// is too old.
+func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev received[Tx]) error {
+	if ev.Type == choreo.ReleaseRequested {
+		if ev.Target != p.cfg.Service {
 			return nil
 		}
-		return react(v)
+		return p.release(ctx, id, nil, ev.Event)
 	}
-	if err := p.do(ctx, task); err != nil || tooOld == nil {
+	var tooOld error
+	t := &task[Tx]{id: id, ev: ev.Event}
+	t.decide = func(_ context.Context, v *view[Tx]) (*call, error) {
+		tooOld = nil
+		v.play(ev.Event)
+		switch {
+		case v.parked():
+			v.queue(ev.record)
+			return nil, nil
+		case v.role == nil:
+			return &call{obstacle: unknownVersion(version{id.Saga, v.version})}, nil
+		}
+		if tooOld = p.stale(v.role, ev.Event, ev.record.Time); tooOld != nil {
+			return nil, nil
+		}
+		return v.react(ev.Event), nil
+	}
+	t.blocked = func(v *view[Tx], _ *call, why *choreo.Error) *repeat {
+		v.hold(ev.Event, why)
+		v.queue(ev.record)
+		return nil
+	}
+	if err := p.do(ctx, t); err != nil || tooOld == nil {
 		return err
 	}
 	return p.deadLetter(ctx, ev.record, tooOld)
@@ -133,7 +185,8 @@ func (p *Participant[Tx]) sort(ctx context.Context, batch []choreo.Record) ([]th
 		ev, err := topics.Decode(rec)
 		var r *role[Tx]
 		if err == nil {
-			if r = p.roles[version{ev.Saga, ev.Version}]; r == nil {
+			r = p.roles[version{ev.Saga, ev.Version}]
+			if _, known := p.topicOf[ev.Saga]; !known {
 				err = fmt.Errorf("saga %s/%d: %w", ev.Saga, ev.Version, errUnknownSaga)
 			}
 		}
@@ -148,9 +201,9 @@ func (p *Participant[Tx]) sort(ctx context.Context, batch []choreo.Record) ([]th
 		if !known {
 			n = len(threads)
 			place[id] = n
-			threads = append(threads, thread[Tx]{role: r, id: id})
+			threads = append(threads, thread[Tx]{id: id})
 		}
-		threads[n].events = append(threads[n].events, received{ev, rec})
+		threads[n].events = append(threads[n].events, received[Tx]{ev, rec, r})
 	}
 	return threads, nil
 }
@@ -223,7 +276,7 @@ func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]th
 // that most likely none needs a handler, and none can be stale.
 func (t *thread[Tx]) quiet() bool {
 	for _, ev := range t.events {
-		if t.role.needsRow(ev.Event) {
+		if ev.role == nil || ev.Type == choreo.ReleaseRequested || ev.role.needsRow(ev.Event) {
 			return false
 		}
 	}
@@ -236,18 +289,26 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 		return nil, err
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	var left []thread[Tx]
-	var changes outbox.Changes
+	var (
+		left    []thread[Tx]
+		views   []*view[Tx]
+		changes outbox.Changes
+	)
 	for _, t := range quiet {
-		view := p.newView(t.role, t.id, unit.Rows(t.id))
+		view := p.newView(unit, t.id)
+		if view.parked() {
+			left = append(left, t)
+			continue
+		}
 		done := 0
 		for _, ev := range t.events {
-			if run := view.react(ev.Event); run != nil {
-				break // needs a handler: this event and those after it stay
+			if view.play(ev.Event); view.role == nil || view.react(ev.Event) != nil {
+				break // needs more: this event and those after it stay
 			}
 			done++
 		}
 		view.collect(&changes)
+		views = append(views, view)
 		if done < len(t.events) {
 			t.events = t.events[done:]
 			left = append(left, t)
@@ -256,5 +317,11 @@ func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, qu
 	if changes.Empty() {
 		return left, nil
 	}
-	return left, unit.Commit(ctx, changes)
+	if err := unit.Commit(ctx, changes); err != nil {
+		return nil, err
+	}
+	for _, view := range views {
+		view.ring()
+	}
+	return left, nil
 }

@@ -47,13 +47,26 @@ func ResolveDone[Tx, In, Out any](ctx context.Context, p *Participant[Tx], saga 
 	})
 }
 
+// Release commands a service that has parked a saga to try at once to go on with it. Any
+// participant of the saga may give the command. The service answers with SagaReleased when it
+// has handled all that waited, or with ReleaseRejected, which says what still keeps it from
+// that, or that it has not parked the saga; a command that is read twice is answered
+// once. A service that takes no part in the saga answers nothing, nor does one that does not
+// run. Release returns when the command is committed.
+func Release[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID, service string, who Operator) error {
+	if service == "" {
+		return fmt.Errorf("release of saga %s %q: the service is empty: name the one that has parked it", saga.Def().Name(), sagaID)
+	}
+	return operate(ctx, p, saga, sagaID, who, choreo.Emission{Type: choreo.ReleaseRequested, Target: service})
+}
+
 func operate[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, who Operator, command choreo.Emission) error {
 	id := outbox.SagaID{Saga: saga.Def().Name(), ID: sagaID}
 	if who.By == "" {
-		return fmt.Errorf("command to step %q of saga %s %q: Operator.By is empty: say who gives the command", command.Step, id.Saga, id.ID)
+		return fmt.Errorf("%s of saga %s %q: Operator.By is empty: say who gives the command", command.Type, id.Saga, id.ID)
 	}
-	if saga.Def().Step(command.Step) == nil {
-		return fmt.Errorf("command to step %q: saga %s has no such step", command.Step, saga.Def())
+	if command.Type.OfStep() && saga.Def().Step(command.Step) == nil {
+		return fmt.Errorf("%s: saga %s has no such step: %q", command.Type, saga.Def(), command.Step)
 	}
 	command.By, command.Note = who.By, who.Note
 	return p.request(ctx, saga, id, command, begin(ctx, p))
@@ -70,17 +83,14 @@ func (p *Participant[Tx]) request(ctx context.Context, saga choreo.AnySaga, id o
 		return fail(err)
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	rows := unit.Rows(id)
-	number := saga.Def().Version()
-	if rows.Version > 0 {
-		number = rows.Version
+	v := p.newView(unit, id)
+	if v.version == 0 {
+		v.version = saga.Def().Version()
 	}
-	r := p.roles[version{id.Saga, number}]
-	if r == nil {
-		return fail(fmt.Errorf("version %d is not among the sagas of this participant: add it to Config.Sagas", number))
+	if p.roles[version{id.Saga, v.version}] == nil && (p.topicOf[id.Saga] == "" || e.Type != choreo.ReleaseRequested) {
+		return fail(fmt.Errorf("version %d is not among the sagas of this participant: add it to Config.Sagas", v.version))
 	}
-	v := p.newView(r, id, rows)
-	ev := &choreo.Event{Partition: p.homes.of(r.topic, id.ID)}
+	ev := &choreo.Event{Partition: p.homes.of(p.topicOf[id.Saga], id.ID)}
 	if v.saga != nil {
 		ev.Initiator = p.cfg.Service
 	}

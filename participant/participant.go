@@ -28,14 +28,19 @@ type Participant[Tx any] struct {
 	store   outbox.Store[Tx]
 	names   topics.Names
 	roles   map[version]*role[Tx]
+	topicOf map[string]string // by name of the saga, of those that have a role
 	relay   *outbox.Relay
 	homes   homes
 	outage  outage
 	clock   clock
+	limits  *limits
+	gate    gate
 	members atomic.Pointer[topics.ConsumeState]
 	running atomic.Bool
-	horizon time.Duration // see Config.Horizon; 0: none. Set before anything is read
-	faults  []error       // of Handle, reported by Run
+	// hastened: this process has made parked sagas due.
+	hastened atomic.Bool
+	horizon  time.Duration // see Config.Horizon; 0: none. Set before anything is read
+	faults   []error       // of Handle, reported by Run
 }
 
 // version names one version of a saga.
@@ -47,7 +52,6 @@ type version struct {
 // role is what this service has to do in one version of a saga.
 type role[Tx any] struct {
 	def      *choreo.Definition
-	topic    string
 	owned    []string
 	handlers map[string]handler[Tx] // by step
 }
@@ -65,14 +69,15 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 	}
 	p := &Participant[Tx]{
 		cfg: cfg, log: log, store: store, names: names,
-		roles: make(map[version]*role[Tx], len(cfg.Sagas)),
+		roles: make(map[version]*role[Tx], len(cfg.Sagas)), topicOf: make(map[string]string, len(cfg.Sagas)),
 	}
+	p.limits = newLimits(cfg.StepLimits, cfg.Service, cfg.Sagas)
 	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
 		d := s.Def()
+		p.topicOf[d.Name()] = names.Events(d.Name())
 		p.roles[version{d.Name(), d.Version()}] = &role[Tx]{
-			def: d, topic: names.Events(d.Name()), owned: d.StepsOf(cfg.Service),
-			handlers: make(map[string]handler[Tx]),
+			def: d, owned: d.StepsOf(cfg.Service), handlers: make(map[string]handler[Tx]),
 		}
 	}
 	p.relay = outbox.NewRelay(store, log, &outbox.RelayConfig{
@@ -162,13 +167,7 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 }
 
 // topics returns the topics of all roles, sorted.
-func (p *Participant[Tx]) topics() []string {
-	set := make(map[string]bool, len(p.roles))
-	for _, r := range p.roles {
-		set[r.topic] = true
-	}
-	return slices.Sorted(maps.Keys(set))
-}
+func (p *Participant[Tx]) topics() []string { return slices.Sorted(maps.Values(p.topicOf)) }
 
 // checkTopics waits for the broker and makes sure that the topics exist.
 func (p *Participant[Tx]) checkTopics(ctx context.Context) error {

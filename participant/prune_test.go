@@ -39,6 +39,12 @@ func (d *desk) keep(retention time.Duration) {
 // what it need not know soon, so that days pass quickly.
 func (d *desk) make(config participant.Config) *participant.Participant[*memory.Tx] {
 	d.t.Helper()
+	return d.makeOn(memory.New(d.db), config)
+}
+
+// makeOn is make over this connection to the database.
+func (d *desk) makeOn(store *memory.Store, config participant.Config) *participant.Participant[*memory.Tx] {
+	d.t.Helper()
 	config.Service = "bank"
 	if config.Sagas == nil {
 		config.Sagas = []choreo.AnySaga{loans}
@@ -46,7 +52,7 @@ func (d *desk) make(config participant.Config) *participant.Participant[*memory.
 	if config.ClockPoll == 0 {
 		config.RelayPoll, config.ClockPoll = time.Hour, time.Hour
 	}
-	p, err := participant.New[*memory.Tx](d.log, memory.New(d.db), &config)
+	p, err := participant.New[*memory.Tx](d.log, store, &config)
 	require.NoError(d.t, err)
 	participant.Handle(p, check, clerk{d})
 	participant.Handle(p, approve, clerk{d})
@@ -58,12 +64,17 @@ func (d *desk) make(config participant.Config) *participant.Participant[*memory.
 func (d *desk) openWith(config participant.Config) *participant.Participant[*memory.Tx] {
 	d.t.Helper()
 	p := d.make(config)
+	d.runs(p)
+	return p
+}
+
+// runs runs a process until closeAll.
+func (d *desk) runs(p *participant.Participant[*memory.Tx]) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
 	d.stops = append(d.stops, func() { cancel(); require.NoError(d.t, <-ended) })
 	synctest.Wait()
-	return p
 }
 
 func (d *desk) rows() int {

@@ -25,24 +25,29 @@ type attempts struct {
 // verdict is the failure of a handler whose unit was rolled back. It is recorded by
 // a unit of its own, in which the rules see the row anew: it may have moved on.
 type verdict struct {
-	step string
-	run  choreo.Run
-	err  *choreo.Error
+	step     string
+	run      choreo.Run
+	err      *choreo.Error
+	obstacle *choreo.Error // the handler could not be run at all
 }
+
+// about reports whether the verdict is on this call.
+func (f *verdict) about(c *call) bool { return f != nil && f.step == c.step && f.run == c.decision.Run }
 
 // task is what one unit of work after the other is done about, until it is done.
 type task[Tx any] struct {
-	role *role[Tx]
-	id   outbox.SagaID
+	id outbox.SagaID
 	// ev is the event that was read, or what a row has kept of one.
-	ev *choreo.Event
-	// decide applies the rules to the view. It returns the handler that is to be run, if any.
-	decide func(*view[Tx]) *call
-}
-
-// read is the task of an event that was read.
-func read[Tx any](r *role[Tx], id outbox.SagaID, ev *choreo.Event) *task[Tx] {
-	return &task[Tx]{role: r, id: id, ev: ev, decide: func(v *view[Tx]) *call { return v.react(ev) }}
+	ev    *choreo.Event
+	place string // the step of which a place is held, see limits
+	// decide applies the rules to the view. It returns the handler that is to be run, if any,
+	// and an error where the database is at fault.
+	decide func(ctx context.Context, v *view[Tx]) (*call, error)
+	// blocked does what is to be done where a call cannot be run, with a view of which nothing
+	// that was decided is left. It says how to go on.
+	blocked func(v *view[Tx], c *call, why *choreo.Error) *repeat
+	// done, if set, has the last word on the transaction that ends the task.
+	done func(v *view[Tx])
 }
 
 // do does a task. It returns an error only where ctx ended before; then an event is read
@@ -86,19 +91,30 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
 
-	v := p.newView(t.role, t.id, unit.Rows(t.id))
-	c := t.decide(v)
+	v := p.newView(unit, t.id)
+	c, err := t.decide(ctx, v)
+	if err != nil {
+		return nil, err
+	}
 	var next *repeat
 	if c != nil {
-		c.decision.Row.Attempt += known.made[c.step]
-		res := choreo.Result{}
-		if failed := known.verdict; failed != nil && failed.step == c.step && failed.run == c.decision.Run {
-			res.Err = failed.err
-		} else if res = p.run(ctx, unit.Tx(), t.role, t.id, c); res.Err != nil {
+		res, fault := p.resultOf(ctx, t, v, c, known)
+		if fault {
 			return p.fault(ctx, unit, c, res.Err, known)
 		}
 		known.verdict = nil
-		next = p.conclude(v, c, t.ev, res, known)
+		switch {
+		case c.obstacle != nil:
+			v.discard()
+			next = t.blocked(v, c, c.obstacle)
+		case c.deferred:
+			next = p.putOff(v, c, t.ev, known)
+		default:
+			next = p.conclude(v, c, t.ev, res, known)
+		}
+	}
+	if next == nil && (c == nil || c.obstacle == nil) && t.done != nil {
+		t.done(v)
 	}
 	var changes outbox.Changes
 	v.collect(&changes)
@@ -115,6 +131,43 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 	v.ring()
 	p.logCommit(v, c, t.ev)
 	return next, nil
+}
+
+// resultOf runs the handler that a rule asks for, unless it has been run, cannot be, or finds
+// no place. It reports whether it has failed just now.
+func (p *Participant[Tx]) resultOf(ctx context.Context, t *task[Tx], v *view[Tx], c *call, known *attempts) (res choreo.Result, fault bool) {
+	c.decision.Row.Attempt += known.made[c.step]
+	switch failed := known.verdict; {
+	case failed.about(c):
+		c.obstacle = failed.obstacle
+		return choreo.Result{Err: failed.err}, false
+	case c.obstacle != nil:
+		return choreo.Result{}, false
+	case c.step != t.place:
+		if c.deferred = !p.limits.take(c.step); c.deferred {
+			return choreo.Result{}, false
+		}
+		defer p.giveBack(c.step)
+	}
+	res = p.run(ctx, v, c)
+	return res, res.Err != nil
+}
+
+// giveBack gives back the place of a handler.
+func (p *Participant[Tx]) giveBack(step string) {
+	if p.limits.give(step) {
+		p.clock.soon()
+	}
+}
+
+// putOff leaves a handler that finds no place to the clock.
+func (p *Participant[Tx]) putOff(v *view[Tx], c *call, ev *choreo.Event, known *attempts) *repeat {
+	v.later(c.step, choreo.Defer(v.role.def, c.step, c.decision.Row, c.decision.Run), ev, atOnce)
+	delete(known.made, c.step)
+	if c.more {
+		return &repeat{}
+	}
+	return nil
 }
 
 // fault notes that a handler failed, after its unit is rolled back. Where the
@@ -135,7 +188,7 @@ func (p *Participant[Tx]) fault(ctx context.Context, unit outbox.Unit[Tx], c *ca
 	if rollback != nil {
 		p.cfg.Logger.Debug("rollback", zap.Error(rollback))
 	}
-	known.verdict = &verdict{step: c.step, run: c.decision.Run, err: failure}
+	known.verdict = &verdict{step: c.step, run: c.decision.Run, err: failure, obstacle: c.obstacle}
 	return &repeat{}, nil
 }
 
@@ -191,8 +244,8 @@ func policyOf(def *choreo.Definition, c *call) choreo.RetryPolicy {
 }
 
 // run calls the handler that a rule asks for, and classifies how it ended.
-func (p *Participant[Tx]) run(ctx context.Context, tx Tx, r *role[Tx], id outbox.SagaID, c *call) (res choreo.Result) {
-	def := r.def.Step(c.step)
+func (p *Participant[Tx]) run(ctx context.Context, v *view[Tx], c *call) (res choreo.Result) {
+	r, id, tx, def := v.role, v.id, v.unit.Tx(), v.role.def.Step(c.step)
 	in := &invocation{
 		def: r.def, step: def, sagaID: id.ID, row: &c.decision.Row, run: c.decision.Run,
 		attempt: c.decision.Row.Attempt + 1, codec: p.cfg.Codec, intercept: p.cfg.Intercept,
@@ -213,10 +266,18 @@ func (p *Participant[Tx]) run(ctx context.Context, tx Tx, r *role[Tx], id outbox
 		}
 	}()
 	var err error
-	if c.decision.Run == choreo.RunCompensate {
-		err = r.handlers[c.step].compensate(stepCtx, tx, in)
-	} else {
-		res.Output, res.Bypassed, err = r.handlers[c.step].execute(stepCtx, tx, in)
+	switch h := r.handlers[c.step]; {
+	case h == nil:
+		err = noHandler(r.def, c.step)
+	case c.decision.Run == choreo.RunCompensate:
+		err = h.compensate(stepCtx, tx, in)
+	default:
+		res.Output, res.Bypassed, err = h.execute(stepCtx, tx, in)
+	}
+	var obstacle *obstacleError
+	if errors.As(err, &obstacle) {
+		c.obstacle = obstacle.why
+		return choreo.Result{Err: obstacle.why}
 	}
 	var pending *pendingError
 	if errors.As(err, &pending) && c.decision.Run == choreo.RunExecute {

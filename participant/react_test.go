@@ -280,22 +280,12 @@ func TestAStopIsBounded(t *testing.T) {
 	})
 }
 
-func TestAPayloadThatDoesNotDecodeFailsTheStep(t *testing.T) {
-	s := newPayments(t, memory.NewDatabase())
-	ev := createdEvent("17")
-	ev.Payload = []byte(`{"Total":"many"}`)
-	s.read(ev)
-	require.Empty(t, s.charge.executed)
-	require.Equal(t, choreo.ClassPermanent, s.row("17").Failure.Class)
-	require.Equal(t, "undecodable-payload", s.row("17").Failure.Code)
-}
-
 func TestWhatCannotBeReadIsDeadLettered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPayments(t, memory.NewDatabase())
 		s.log.fail = 3
 		unknown := createdEvent("17")
-		unknown.Version = 9
+		unknown.Saga = "refund"
 		batch := s.records(unknown, createdEvent("18"))
 		batch = append(batch, choreo.Record{Topic: "choreo.order.events", Partition: 3, Offset: 7, Key: []byte("k"), Value: []byte("junk")})
 		for i := range batch {
@@ -308,7 +298,7 @@ func TestWhatCannotBeReadIsDeadLettered(t *testing.T) {
 		}
 		require.Equal(t, "junk", string(s.log.published[1].Value))
 		why, _ := s.log.published[0].Header("kafka_dlt-exception-message")
-		require.Contains(t, string(why), "order/9")
+		require.Contains(t, string(why), "refund/1")
 		require.Equal(t, choreo.RowCompleted, s.row("18").State, "the others flow on")
 	})
 }

@@ -68,8 +68,9 @@ func (p *Participant[Tx]) checkHandlers() error {
 	faults := slices.Clone(p.faults)
 	for _, r := range p.roles {
 		for _, step := range r.owned {
-			if r.handlers[step] == nil {
-				faults = append(faults, fmt.Errorf("step %q of %s has no handler: register one with Handle", step, r.def))
+			if r.handlers[step] == nil && !p.cfg.ParkUnhandled {
+				faults = append(faults, fmt.Errorf("step %q of %s has no handler: register one with Handle, "+
+					"or set Config.ParkUnhandled to have sagas parked that come to it", step, r.def))
 			}
 		}
 	}
@@ -96,7 +97,11 @@ func (h *typedHandler[Tx, In, Out]) execute(ctx context.Context, tx Tx, in *invo
 	if err != nil {
 		return choreo.Output{}, false, err
 	}
-	if !in.step.RunsOn(call.Input) {
+	runs := in.step.RunsOn(call.Input)
+	if in.unread != nil { // the condition could not read what it decides on, nor say so
+		return choreo.Output{}, false, in.unread
+	}
+	if !runs {
 		return choreo.Output{}, true, nil
 	}
 	var out Out
@@ -120,7 +125,7 @@ func (h *typedHandler[Tx, In, Out]) compensate(ctx context.Context, tx Tx, in *i
 		return err
 	}
 	var out Out
-	if err := decode(in.codec, in.row.Output, &out); err != nil {
+	if err := in.decode(in.row.Output, &out); err != nil {
 		return err
 	}
 	return in.around(ctx, func(ctx context.Context) error {
@@ -139,6 +144,7 @@ type invocation struct {
 	codec   schema.Codec
 
 	intercept Interceptor // or nil
+	unread    error       // why an output that was asked for could not be decoded
 }
 
 // idempotencyKey is Call.IdempotencyKey.
@@ -168,9 +174,8 @@ func (in *invocation) around(ctx context.Context, handler func(context.Context) 
 // errNotCalled is the fault of an Interceptor: without the handler there is no output.
 var errNotCalled = errors.New("Config.Intercept returned nil without having called the handler")
 
-// The codes of failures that Choreo itself finds.
+// The codes of failures that Choreo itself finds. For those of parking see park.go.
 const (
-	codeUndecodable = "undecodable-payload"
 	codeUnencodable = "unencodable-output"
 	codePanic       = "panic"
 )
@@ -192,12 +197,9 @@ func newCall[In any](in *invocation) (*Call[In], error) {
 	}
 	input, ok := in.row.Input(from)
 	if !ok {
-		return nil, &choreo.Error{
-			Class: choreo.ClassPermanent, Code: codeUndecodable,
-			Err: fmt.Errorf("the output of %q did not come with the event", from),
-		}
+		return nil, in.undecodable(from, errors.New("it did not come with the event"))
 	}
-	return call, decode(in.codec, input, &call.Input)
+	return call, in.decode(input, &call.Input)
 }
 
 // Decode implements choreo.Outputs.
@@ -209,18 +211,25 @@ func (in *invocation) Decode(step string, into any) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	return true, decode(in.codec, output, into)
+	err := in.decode(output, into)
+	if err != nil {
+		in.unread = err
+	}
+	return true, err
+}
+
+// decode decodes what the call is made of. Where it does not decode, the call cannot be run by
+// this build.
+func (in *invocation) decode(from choreo.Output, into any) error {
+	if err := decode(in.codec, from, into); err != nil {
+		return in.undecodable(from.Step, err)
+	}
+	return nil
 }
 
 func decode(codec schema.Codec, from choreo.Output, into any) error {
-	var err error
 	if from.ContentType != codec.ContentType() {
-		err = fmt.Errorf("payload is %q and this participant reads %q", from.ContentType, codec.ContentType())
-	} else {
-		err = codec.Decode(from.Data, into)
+		return fmt.Errorf("payload is %q and this participant reads %q", from.ContentType, codec.ContentType())
 	}
-	if err != nil {
-		return &choreo.Error{Class: choreo.ClassPermanent, Code: codeUndecodable, Err: err}
-	}
-	return nil
+	return codec.Decode(from.Data, into)
 }

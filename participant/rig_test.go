@@ -3,13 +3,13 @@ package participant
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox/memory"
@@ -92,14 +92,25 @@ type payments struct {
 
 func newPayments(t *testing.T, db *memory.Database) *payments {
 	t.Helper()
-	s := &payments{t: t, db: db, memory: memory.New(db), log: &stubLog{}}
-	var err error
-	s.Participant, err = New[*memory.Tx](s.log, s.memory, &Config{
-		Service: "payments", Sagas: []choreo.AnySaga{order}, Logger: zap.NewNop(),
-	})
-	require.NoError(t, err)
-	Handle(s.Participant, charge, &s.charge)
+	s := newPaymentsWith(t, db, Config{})
 	require.NoError(t, s.checkHandlers())
+	return s
+}
+
+// newPaymentsWith has what is not set in the configuration from newPayments.
+func newPaymentsWith(t *testing.T, db *memory.Database, cfg Config) *payments {
+	t.Helper()
+	s := &payments{t: t, db: db, memory: memory.New(db), log: &stubLog{}}
+	cfg.Service = "payments"
+	if cfg.Sagas == nil {
+		cfg.Sagas = []choreo.AnySaga{order}
+	}
+	var err error
+	s.Participant, err = New[*memory.Tx](s.log, s.memory, &cfg)
+	require.NoError(t, err)
+	if !cfg.ParkUnhandled {
+		Handle(s.Participant, charge, &s.charge)
+	}
 	return s
 }
 
@@ -109,11 +120,15 @@ func (s *payments) read(events ...*choreo.Event) {
 	require.NoError(s.t, s.handle(s.t.Context(), s.records(events...)))
 }
 
+// records are events as they stand in the log: each has its own place there.
 func (s *payments) records(events ...*choreo.Event) []choreo.Record {
 	batch := make([]choreo.Record, len(events))
 	for i, ev := range events {
+		place := fnv.New32()
+		_, err := place.Write([]byte(ev.ID))
+		require.NoError(s.t, err)
 		batch[i] = topics.Encode(ev, "choreo.order.events")
-		batch[i].Offset = int64(i)
+		batch[i].Offset = int64(place.Sum32())
 	}
 	return batch
 }

@@ -63,24 +63,25 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 	if unit.Rows(key).Saga != nil {
 		return ref, nil
 	}
-	home := p.homes.of(r.topic, id)
-	event := &choreo.Event{
-		ID: p.world.NewID(), Type: choreo.Started, Saga: key.Saga, Version: saga.Version(), SagaID: id,
-		Source: p.cfg.Service, Initiator: p.cfg.Service, Time: p.world.Now(),
-		ContentType: p.cfg.Codec.ContentType(), Payload: payload,
-		Partition: home,
+	v := p.newView(unit, key)
+	v.role, v.version = r, saga.Version()
+	v.saga = &outbox.SagaRow{SagaID: key, Version: saga.Version(), DueIn: atOnce, Row: choreo.Row{
+		State: choreo.RowQueued, Home: p.homes.of(p.topicOf[key.Saga], id),
+		Inputs: []choreo.Output{{ContentType: p.cfg.Codec.ContentType(), Data: payload}},
+	}}
+	v.change(choreo.SagaRow)
+	if p.cfg.MaxOpenSagas == 0 {
+		v.admit()
 	}
-	err = unit.Commit(ctx, outbox.Changes{
-		Sagas: []outbox.SagaRow{{
-			SagaID: key, Version: saga.Version(),
-			Row: choreo.Row{State: choreo.RowOpen, Home: home}, DueIn: saga.Deadline(),
-		}},
-		Entries: []outbox.Entry{entryOf(event, r.topic)},
-	})
-	if err != nil {
+	var changes outbox.Changes
+	v.collect(&changes)
+	if err := unit.Commit(ctx, changes); err != nil {
 		return fail(err)
 	}
 	ref.Created = true
+	if v.saga.State == choreo.RowQueued {
+		p.clock.soon()
+	}
 	return ref, nil
 }
 

@@ -326,7 +326,7 @@ func EventPayload[T any](ev *choreo.Event, codec schema.Codec) (T, error) {
 	var payload T
 	err := decode(codec, choreo.Output{Step: ev.Step, ContentType: ev.ContentType, Data: ev.Payload}, &payload)
 	if err != nil {
-		return payload, fmt.Errorf("payload of %s of saga %s %q: %w", ev.Type, ev.Saga, ev.SagaID, err)
+		return payload, obstacle(codeUndecodable, "payload of %s of saga %s %q: %w", ev.Type, ev.Saga, ev.SagaID, err)
 	}
 	return payload, nil
 }

@@ -11,7 +11,10 @@ import (
 // view is this service's rows of one saga while a unit of work changes them.
 type view[Tx any] struct {
 	p       *Participant[Tx]
-	role    *role[Tx]
+	unit    outbox.Unit[Tx]
+	role    *role[Tx] // nil: this build does not know the version
+	version int       // of the definition, in what is emitted
+	runs    int       // the version by which the saga runs; 0: no row tells it
 	id      outbox.SagaID
 	saga    *outbox.SagaRow
 	steps   map[string]choreo.Row
@@ -19,14 +22,46 @@ type view[Tx any] struct {
 	due     map[string]time.Duration // of rows to be stored
 	left    map[string]time.Duration // until rows are due as they were read
 	entries []outbox.Entry
+	park    []outbox.Parked
+	unpark  []int64
+	closes  bool // the saga's row
 }
 
-func (p *Participant[Tx]) newView(r *role[Tx], id outbox.SagaID, rows outbox.Rows) *view[Tx] {
-	v := &view[Tx]{p: p, role: r, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
+// newView returns the rows of a saga of the unit. Its role is that of the version that they
+// tell.
+func (p *Participant[Tx]) newView(unit outbox.Unit[Tx], id outbox.SagaID) *view[Tx] {
+	rows := unit.Rows(id)
+	v := &view[Tx]{p: p, unit: unit, version: rows.Version, runs: rows.Version, id: id, saga: rows.Saga, steps: rows.Steps, left: rows.Due}
+	v.role = p.roles[version{id.Saga, v.runs}]
 	if v.steps == nil {
-		v.steps = make(map[string]choreo.Row, len(r.owned))
+		v.steps = make(map[string]choreo.Row)
 	}
 	return v
+}
+
+// play takes up the version by which an event is to be read: the saga's own where rows tell
+// it and the event may not, or names one that is not known here; else the event's.
+func (v *view[Tx]) play(ev *choreo.Event) {
+	said := v.p.roles[version{v.id.Saga, ev.Version}]
+	v.version = v.runs
+	if tellsVersion(ev.Type) && (said != nil || v.runs == 0) {
+		v.runs, v.version = ev.Version, ev.Version
+	}
+	if v.version == 0 {
+		v.version = ev.Version
+	}
+	v.role = v.p.roles[version{v.id.Saga, v.version}]
+}
+
+// tellsVersion reports whether events of this type come from who knows by which version the
+// saga runs. Who asks for something may not know it, nor who answers without having a row.
+func tellsVersion(t choreo.EventType) bool {
+	switch t {
+	case choreo.AbortRequested, choreo.Aborted, choreo.RetryRequested, choreo.ResolveRequested, choreo.ReleaseRequested:
+		return false
+	default:
+		return true
+	}
 }
 
 // call is a handler that a rule asks for.
@@ -35,6 +70,8 @@ type call struct {
 	decision choreo.Decision
 	more     bool // further steps of this service ask for one, too
 	pending  time.Duration
+	deferred bool          // there is no place for it: see limits
+	obstacle *choreo.Error // why it cannot be run, see obstacleError
 }
 
 // react applies the rules to every row of the view. What needs no handler is done;
@@ -68,27 +105,44 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 			v.saga.Row = d.Row
 			if d.Row.State == choreo.RowClosed {
 				v.saga.DueIn = 0 // the deadline is gone
+				v.closes = true
 			}
 		} else {
 			v.steps[step] = d.Row
 		}
-		if !slices.Contains(v.changed, step) {
-			v.changed = append(v.changed, step)
-		}
+		v.change(step)
 	}
 	v.emit(d.Row.Home, d.Emit, ev)
+}
+
+// change notes that a row is to be stored.
+func (v *view[Tx]) change(step string) {
+	if !slices.Contains(v.changed, step) {
+		v.changed = append(v.changed, step)
+	}
+}
+
+// changeDue notes that a row is to be stored, and when it is due; 0: it is not.
+func (v *view[Tx]) changeDue(step string, in time.Duration) {
+	if v.due == nil {
+		v.due = make(map[string]time.Duration)
+	}
+	v.due[step] = in
+	v.change(step)
+}
+
+// discard gives up what was decided so far, of which nothing is stored.
+func (v *view[Tx]) discard() {
+	v.changed, v.due, v.entries, v.park, v.unpark, v.closes = nil, nil, nil, nil, nil, false
 }
 
 // later takes over a decision whose row is due after a while.
 func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in time.Duration) {
 	d.Row.Origin = choreo.Origin{
 		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
-		Command: d.Row.Origin.Command,
+		Commands: d.Row.Origin.Commands,
 	}
-	if v.due == nil {
-		v.due = make(map[string]time.Duration)
-	}
-	v.due[step] = in
+	v.changeDue(step, in)
 	v.apply(step, d, ev)
 }
 
@@ -100,14 +154,14 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 	}
 	for _, e := range emissions {
 		v.entries = append(v.entries, entryOf(&choreo.Event{
-			ID: v.p.world.NewID(), Type: e.Type, Saga: v.id.Saga, Version: v.role.def.Version(), SagaID: v.id.ID,
+			ID: v.p.world.NewID(), Type: e.Type, Saga: v.id.Saga, Version: v.version, SagaID: v.id.ID,
 			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: v.p.world.Now(),
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
-			By: e.By, Note: e.Note, Resolve: e.Resolve,
+			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,
-		}, v.role.topic))
+		}, v.p.topicOf[v.id.Saga]))
 	}
 }
 
@@ -118,17 +172,26 @@ func (v *view[Tx]) dueIn(step string) time.Duration {
 		return in
 	}
 	switch v.steps[step].State {
-	case choreo.RowRetrying, choreo.RowPending, choreo.RowUndoing:
+	case choreo.RowRetrying, choreo.RowPending, choreo.RowUndoing, choreo.RowParked:
 		return v.left[step]
 	default:
 		return 0
 	}
 }
 
-// ring tells the clock which rows are going to be due, once they are committed.
+// ring tells the clock which rows are going to be due, once they are committed, and
+// whether a queued saga may be admitted.
 func (v *view[Tx]) ring() {
-	for _, in := range v.due {
-		v.p.clock.ring(in)
+	for step, in := range v.due {
+		switch {
+		case in > atOnce:
+			v.p.clock.ring(in)
+		case in > 0 && !v.p.limits.full(step): // else who gives a place back rings
+			v.p.clock.soon()
+		}
+	}
+	if v.closes && v.p.gate.close(v.id.Saga) {
+		v.p.clock.soon()
 	}
 }
 
@@ -140,8 +203,10 @@ func (v *view[Tx]) collect(to *outbox.Changes) {
 			continue
 		}
 		to.Steps = append(to.Steps, outbox.StepRow{
-			SagaID: v.id, Step: step, Version: v.role.def.Version(), Row: v.steps[step], DueIn: v.dueIn(step),
+			SagaID: v.id, Step: step, Version: v.runs, Row: v.steps[step], DueIn: v.dueIn(step),
 		})
 	}
 	to.Entries = append(to.Entries, v.entries...)
+	to.Unpark = append(to.Unpark, v.unpark...)
+	to.Park = append(to.Park, v.park...)
 }

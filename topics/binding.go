@@ -31,8 +31,10 @@ const (
 	hInitiator   = "ce_initiator"
 	hBypassed    = "ce_bypassed"
 	hUndo        = "ce_undo"
+	hForce       = "ce_force"
 	hBy          = "ce_by"
 	hNote        = "ce_note"
+	hTarget      = "ce_target"
 	hResolve     = "ce_resolve"
 	hErrClass    = "ce_errorclass"
 	hErrCode     = "ce_errorcode"
@@ -46,7 +48,7 @@ const (
 
 const (
 	specVersion = "1.0"
-	bypassed    = "true"
+	yes         = "true" // ce_bypassed, ce_force
 	undoNothing = "none"
 	// timeLayout is RFC 3339 in UTC with microseconds, the precision of the databases.
 	timeLayout = "2006-01-02T15:04:05.000000Z07:00"
@@ -85,7 +87,7 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 		Partition: ev.Partition,
 		Key:       []byte(ev.SagaID),
 		Value:     ev.Payload,
-		Headers:   make([]choreo.Header, 0, 18+len(ev.Carried)),
+		Headers:   make([]choreo.Header, 0, 20+len(ev.Carried)),
 	}
 	contentType := ev.ContentType
 	if rec.Value == nil { // a record without a value would be a tombstone
@@ -113,13 +115,17 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	}
 	add(hInitiator, ev.Initiator)
 	if ev.Bypassed {
-		add(hBypassed, bypassed)
+		add(hBypassed, yes)
+	}
+	if ev.Force {
+		add(hForce, yes)
 	}
 	if ev.Keep {
 		add(hUndo, undoNothing)
 	}
 	add(hBy, storable(ev.By))
 	add(hNote, storable(ev.Note))
+	add(hTarget, ev.Target)
 	add(hResolve, string(ev.Resolve))
 	if f := ev.Failure; f != nil {
 		add(hErrClass, storable(string(f.Class)))
@@ -146,13 +152,14 @@ type Head struct {
 	Step      string
 	Initiator string
 	Source    string // the service that emitted it; empty where the header is missing
+	Target    string // ReleaseRequested: the service that it is for
 }
 
 // ReadHead reads the head of an event from a record's headers, without decoding the
 // rest and without allocating: its strings share the record's memory and hold as long
 // as nobody changes that. The error is a [*DecodeError].
 func ReadHead(rec *choreo.Record) (Head, error) {
-	var spec, typ, saga, version, step, initiator, source []byte
+	var spec, typ, saga, version, step, initiator, source, target []byte
 	for i := range slices.Backward(rec.Headers) { // so that the first of a key wins, as in Record.Header
 		value := rec.Headers[i].Value
 		switch rec.Headers[i].Key {
@@ -170,6 +177,8 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 			initiator = value
 		case hSource:
 			source = value
+		case hTarget:
+			target = value
 		}
 	}
 	if string(spec) != specVersion {
@@ -179,12 +188,20 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	head := Head{Type: known, Saga: view(saga), Step: view(step), Initiator: view(initiator), Source: view(source)}
+	head := Head{
+		Type: known, Saga: view(saga), Step: view(step),
+		Initiator: view(initiator), Source: view(source), Target: view(target),
+	}
 	if head.Version, err = number(hVersion, version, 1); err != nil {
 		return Head{}, err
 	}
 	if err := required(hSaga, head.Saga); err != nil {
 		return Head{}, err
+	}
+	if known == choreo.ReleaseRequested {
+		if err := required(hTarget, head.Target); err != nil {
+			return Head{}, err
+		}
 	}
 	switch {
 	case head.Initiator == "" && needsInitiator(known):
@@ -221,7 +238,7 @@ func Decode(rec *choreo.Record) (*choreo.Event, error) {
 	}
 	ev := &choreo.Event{
 		Type: head.Type, Saga: strings.Clone(head.Saga), Version: head.Version,
-		Step: strings.Clone(head.Step), Initiator: strings.Clone(head.Initiator),
+		Step: strings.Clone(head.Step), Initiator: strings.Clone(head.Initiator), Target: strings.Clone(head.Target),
 		Time: rec.Time, Payload: rec.Value, Partition: rec.Partition, Offset: rec.Offset,
 	}
 	var failure choreo.Failure
@@ -270,7 +287,9 @@ func decodeHeader(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (
 	case hAttempt:
 		ev.Attempt, err = number(hAttempt, h.Value, 0)
 	case hBypassed:
-		ev.Bypassed = string(h.Value) == bypassed
+		ev.Bypassed = string(h.Value) == yes
+	case hForce:
+		ev.Force = string(h.Value) == yes
 	case hUndo:
 		ev.Keep = string(h.Value) == undoNothing
 	case hBy:
@@ -324,6 +343,7 @@ var knownTypes = [...]choreo.EventType{
 	choreo.StepCompleted, choreo.Started, choreo.StepCompensated, choreo.StepFailed, choreo.StepSkipped,
 	choreo.AbortRequested, choreo.Aborted, choreo.AbortRejected, choreo.StepStuck, choreo.CompensationFailed,
 	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
+	choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected,
 }
 
 func number(header string, value []byte, least int) (int, error) {

@@ -48,6 +48,7 @@ var eventTypes = []choreo.EventType{
 	choreo.StepCompleted, choreo.StepFailed, choreo.StepSkipped, choreo.StepStuck,
 	choreo.StepCompensated, choreo.CompensationFailed,
 	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
+	choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected,
 }
 
 func TestEveryEventComesBackAsItWas(t *testing.T) {
@@ -69,6 +70,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 			CausationID: maybe(word).Draw(t, "causation"), Attempt: rapid.IntRange(0, 99).Draw(t, "attempt"),
 			Time:     time.UnixMicro(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "time")).UTC(),
 			Bypassed: rapid.Bool().Draw(t, "bypassed"), Keep: rapid.Bool().Draw(t, "keep"),
+			Force:       rapid.Bool().Draw(t, "force"),
 			ContentType: media.Draw(t, "media"), Payload: body.Draw(t, "payload"),
 			By: maybe(word).Draw(t, "by"), Note: maybe(word).Draw(t, "note"),
 			Resolve:     rapid.SampledFrom([]choreo.Resolve{"", choreo.ResolveDone, choreo.ResolveUndone}).Draw(t, "resolve"),
@@ -77,6 +79,9 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		}
 		if ev.Type.OfStep() {
 			ev.Step = name.Draw(t, "step")
+		}
+		if ev.Type == choreo.ReleaseRequested || rapid.Bool().Draw(t, "targeted") {
+			ev.Target = name.Draw(t, "target")
 		}
 		if rapid.Bool().Draw(t, "failed") {
 			ev.Failure = &choreo.Failure{
@@ -104,6 +109,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, topics.Head{
 			Type: ev.Type, Saga: ev.Saga, Version: ev.Version, Step: ev.Step, Initiator: ev.Initiator, Source: ev.Source,
+			Target: ev.Target,
 		}, head)
 	})
 }
@@ -186,6 +192,13 @@ func TestDecodeNamesTheHeaderThatIsWrong(t *testing.T) {
 			r.Headers = append(r.Headers, choreo.Header{Key: key, Value: []byte(value)})
 		}
 	}
+	untargeted := func(target string) func(*choreo.Record) {
+		return func(r *choreo.Record) {
+			set("ce_type", string(choreo.ReleaseRequested))(r)
+			set("ce_target", target)(r)
+			set("ce_step", "")(r)
+		}
+	}
 	tests := []struct {
 		header string
 		spoil  func(*choreo.Record)
@@ -205,6 +218,8 @@ func TestDecodeNamesTheHeaderThatIsWrong(t *testing.T) {
 		{"ce_step", set("ce_step", ""), true},
 		{"ce_step", set("ce_type", "choreo.saga.started"), true},
 		{"ce_initiator", set("ce_initiator", ""), true},
+		{"ce_target", untargeted(""), true},
+		{"ce_target", untargeted("a\x00b"), true},
 		{"ce_id", set("ce_id", ""), false},
 		{"ce_id", set("ce_id", "line\nbreak"), false},
 		{"ce_source", set("ce_source", ""), false},

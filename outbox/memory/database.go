@@ -28,23 +28,23 @@ var (
 
 // Database holds the data of one service. It is safe for concurrent use.
 type Database struct {
-	mu        sync.Mutex
-	down      bool
-	now       func() time.Time
-	commits   uint64 // how many there were; the version of what the last one wrote
-	cells     map[cell]stored
-	steps     map[outbox.SagaID]map[string]outbox.StepRow
-	sagas     map[outbox.SagaID]outbox.SagaRow
-	parked    map[outbox.SagaID][]outbox.Parked // by Seq; a list is never changed, but replaced
-	entries   []*outbox.Entry                   // by Seq
-	seq       int64                             // the last one taken; takers may commit in another order
-	parkedSeq int64
-	due       map[dueRow]time.Time
-	written   map[outbox.SagaID]time.Time // when a row of the saga last was
-	locks     map[outbox.SagaID]*sagaLock
-	open      map[*Tx]struct{}
-	claimed   map[string]*claim // by Entry.Key
-	claims    map[*claim]struct{}
+	mu      sync.Mutex
+	down    bool
+	now     func() time.Time
+	commits uint64 // how many there were; the version of what the last one wrote
+	cells   map[cell]stored
+	steps   map[outbox.SagaID]map[string]outbox.StepRow
+	sagas   map[outbox.SagaID]outbox.SagaRow
+	running map[string]int                    // how many sagas of a definition are open
+	parked  map[outbox.SagaID][]outbox.Parked // by Seq; a list is never changed, but replaced
+	entries []*outbox.Entry                   // by Seq
+	seq     int64                             // the last one taken; takers may commit in another order
+	due     map[dueRow]time.Time
+	written map[outbox.SagaID]time.Time // when a row of the saga last was
+	locks   map[outbox.SagaID]*sagaLock
+	open    map[*Tx]struct{}
+	claimed map[string]*claim // by Entry.Key
+	claims  map[*claim]struct{}
 }
 
 type cell struct{ table, key string }
@@ -62,6 +62,7 @@ func NewDatabase() *Database {
 		steps:   make(map[outbox.SagaID]map[string]outbox.StepRow),
 		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
 		parked:  make(map[outbox.SagaID][]outbox.Parked),
+		running: make(map[string]int),
 		due:     make(map[dueRow]time.Time),
 		written: make(map[outbox.SagaID]time.Time),
 		locks:   make(map[outbox.SagaID]*sagaLock),

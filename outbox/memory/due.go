@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
 )
 
@@ -49,36 +50,80 @@ func (s *Store) dueNow(query outbox.DueQuery) ([]outbox.Due, error) {
 		return nil, err
 	}
 	now := db.now()
-	var rows []dueRow
+	type since struct { // the map is looked into once a row, not at each comparison
+		dueRow
+		at time.Time
+	}
+	var rows []since
 	for row, at := range db.due {
-		if !at.After(now) && !slices.Contains(query.Except, db.kind(row)) {
-			rows = append(rows, row)
+		if !at.After(now) {
+			rows = append(rows, since{row, at})
 		}
 	}
-	slices.SortFunc(rows, func(a, b dueRow) int {
-		return cmp.Or(db.due[a].Compare(db.due[b]), compare(a.saga, b.saga), cmp.Compare(a.step, b.step))
+	slices.SortFunc(rows, func(a, b since) int {
+		if c := a.at.Compare(b.at); c != 0 {
+			return c
+		}
+		return cmp.Or(compare(a.saga, b.saga), cmp.Compare(a.step, b.step))
 	})
 	var list []outbox.Due
-	for _, row := range rows[:min(len(rows), query.Limit)] {
-		d := outbox.Due{SagaID: row.saga, Step: row.step, State: db.kind(row).State}
-		if d.Step == "" {
-			d.Version, d.Attempt = db.sagas[row.saga].Version, db.sagas[row.saga].Attempt
-		} else {
-			step := db.steps[row.saga][row.step]
-			d.Version, d.Attempt = step.Version, step.Attempt
+	for _, row := range rows {
+		if len(list) == query.Limit {
+			break
 		}
-		list = append(list, d)
+		d := db.dueOf(row.dueRow)
+		if !slices.Contains(query.Except, kindOf(d)) {
+			list = append(list, d)
+		}
 	}
 	return list, nil
 }
 
-// kind tells what Except knows of a row. The database is locked.
-func (db *Database) kind(row dueRow) outbox.DueKind {
-	k := outbox.DueKind{Saga: row.saga.Saga, Step: row.step}
-	if row.step == "" {
-		k.State = db.sagas[row.saga].State
-	} else {
-		k.State = db.steps[row.saga][row.step].State
+// Hasten makes the rows of a kind due now.
+func (s *Store) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpHasten})); err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
 	}
-	return k
+	n, err := s.hastenNow(kind)
+	if err == nil {
+		err = s.after(Effect{Op: OpHasten})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) hastenNow(kind outbox.DueKind) (n int, err error) {
+	db := s.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	now := db.now()
+	for row, at := range db.due {
+		if at.After(now) && kindOf(db.dueOf(row)) == kind {
+			db.due[row] = now
+			n++
+		}
+	}
+	return n, nil
+}
+
+func kindOf(d outbox.Due) outbox.DueKind {
+	return outbox.DueKind{Saga: d.SagaID.Saga, Step: d.Step, State: d.State}
+}
+
+// dueOf tells what Due tells of a row. The database is locked.
+func (db *Database) dueOf(row dueRow) outbox.Due {
+	d := outbox.Due{SagaID: row.saga, Step: row.step}
+	if row.step == choreo.SagaRow {
+		saga := db.sagas[row.saga]
+		d.Version, d.State, d.Attempt = saga.Version, saga.State, saga.Attempt
+	} else {
+		step := db.steps[row.saga][row.step]
+		d.Version, d.State, d.Attempt = step.Version, step.State, step.Attempt
+	}
+	return d
 }

@@ -28,6 +28,7 @@ const (
 	OpRelease      Op = "release"
 	OpBacklog      Op = "backlog"
 	OpDue          Op = "due"
+	OpHasten       Op = "hasten"
 	OpPrune        Op = "prune"
 )
 

@@ -53,9 +53,9 @@ func (u *unit) writeParked(unpark []int64, park []outbox.Parked) error {
 		if slices.ContainsFunc(list, func(o outbox.Parked) bool { return sameRecord(&o.Record, &p.Record) }) {
 			continue
 		}
-		db.parkedSeq++
+		db.seq++
 		p = cloneParked(p)
-		p.Seq = db.parkedSeq
+		p.Seq = db.seq
 		tx.parked[p.SagaID] = append(slices.Clip(list), p)
 	}
 	return nil
@@ -68,20 +68,15 @@ func sameRecord(a, b *choreo.Record) bool {
 
 // CountOpen counts the open sagas of a definition.
 func (u *unit) CountOpen(ctx context.Context, saga string, limit int) (n int, err error) {
-	tx := u.tx
-	err = tx.do(OpCountOpen, func() error {
+	err = u.tx.do(OpCountOpen, func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for id, row := range tx.store.db.sagas {
-			if own, ok := tx.sagas[id]; ok {
-				row = own
-			}
-			n += one(id, row, saga)
-		}
-		for id, row := range tx.sagas {
-			if _, ok := tx.store.db.sagas[id]; !ok {
-				n += one(id, row, saga)
+		db := u.tx.store.db
+		n = db.running[saga]
+		for id, row := range u.tx.sagas {
+			if id.Saga == saga {
+				n += open(row) - open(db.sagas[id])
 			}
 		}
 		return nil
@@ -89,9 +84,9 @@ func (u *unit) CountOpen(ctx context.Context, saga string, limit int) (n int, er
 	return min(n, limit), err
 }
 
-// one is 1 for an open saga of the definition, else 0.
-func one(id outbox.SagaID, row outbox.SagaRow, saga string) int {
-	if id.Saga == saga && row.State == choreo.RowOpen {
+// open is 1 for an open saga, else 0.
+func open(row outbox.SagaRow) int {
+	if row.State == choreo.RowOpen {
 		return 1
 	}
 	return 0

@@ -175,7 +175,7 @@ func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
 	for _, steps := range []map[string]outbox.StepRow{tx.store.db.steps[saga], tx.steps[saga]} {
 		for step, row := range steps {
 			rows.Steps[step] = cloneRow(row.Row)
-			rows.Version = row.Version
+			rows.Version = max(rows.Version, row.Version)
 			if at, ok := tx.store.db.due[dueRow{saga, step}]; ok {
 				rows.Due[step] = max(at.Sub(now), time.Microsecond)
 			}
@@ -187,7 +187,7 @@ func (tx *Tx) load(saga outbox.SagaID) outbox.Rows {
 			if at, ok := tx.store.db.due[dueRow{saga: saga}]; ok {
 				own.DueIn = max(at.Sub(now), time.Microsecond)
 			}
-			rows.Saga, rows.Version = &own, own.Version
+			rows.Saga, rows.Version = &own, max(rows.Version, own.Version)
 		}
 	}
 	return rows

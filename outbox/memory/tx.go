@@ -170,6 +170,7 @@ func (tx *Tx) apply() error {
 		}
 	}
 	for saga, row := range tx.sagas {
+		db.running[saga.Saga] += open(row) - open(db.sagas[saga])
 		db.sagas[saga] = row
 		db.written[saga] = now
 		db.setDue(dueRow{saga: saga}, row.DueIn)

@@ -99,6 +99,76 @@ func (x *exercise[Tx]) dueExcept() {
 	x.dueBecomes(other, others, append(kinds(left[0]), hostile)...)
 }
 
+// hasten makes the rows of one kind due, and no others.
+func (x *exercise[Tx]) hasten() {
+	const late = time.Hour
+	step := func(id outbox.SagaID, name string, state choreo.RowState, in time.Duration) {
+		x.commit(x.Store, outbox.Changes{Steps: []outbox.StepRow{{
+			SagaID: id, Step: name, Version: 2, DueIn: in, Row: choreo.Row{State: state, Attempt: 7, Noted: []string{"ship"}},
+		}}}, id)
+	}
+	deadline := func(n int, in time.Duration) {
+		x.commit(x.Store, outbox.Changes{Sagas: []outbox.SagaRow{{
+			SagaID: saga(n), Version: 3, DueIn: in, Row: choreo.Row{State: choreo.RowOpen},
+		}}}, saga(n))
+	}
+	step(saga(1), "charge", choreo.RowRetrying, late)
+	step(saga(2), "charge", choreo.RowRetrying, late)
+	step(saga(3), "charge", choreo.RowRetrying, time.Microsecond)
+	step(saga(4), "charge", choreo.RowRetrying, 0) // is not due at all, and stays so
+	step(saga(5), "charge", choreo.RowPending, late)
+	step(saga(6), "ship", choreo.RowRetrying, late)
+	step(outbox.SagaID{Saga: "refund", ID: saga(1).ID}, "charge", choreo.RowRetrying, late)
+	deadline(1, late)
+	due := func(n int) outbox.Due {
+		return outbox.Due{SagaID: saga(n), Version: 2, Step: "charge", State: choreo.RowRetrying, Attempt: 7}
+	}
+	other := x.Another(x.T)
+	x.dueBecomes(other, []outbox.Due{due(3)})
+
+	before := x.rows(other, saga(1)).Steps["charge"]
+	charge := outbox.DueKind{Saga: "order", Step: "charge", State: choreo.RowRetrying}
+	for _, want := range []int{2, 0} {
+		n, err := x.Store.Hasten(x.ctx, charge)
+		require.NoError(x, err)
+		require.Equal(x, want, n)
+	}
+	require.Equal(x, plain(before), plain(x.rows(other, saga(1)).Steps["charge"]))
+	x.dueInAnyOrder(other, due(1), due(2), due(3))
+
+	n, err := other.Hasten(x.ctx, outbox.DueKind{Saga: "order", State: choreo.RowOpen})
+	require.NoError(x, err)
+	require.Equal(x, 1, n)
+	x.dueInAnyOrder(other, due(1), due(2), due(3), outbox.Due{SagaID: saga(1), Version: 3, State: choreo.RowOpen})
+
+	// A unit that has read the row before writes what it decided.
+	step(saga(1), "charge", choreo.RowRetrying, late)
+	u := x.begin(x.Store, saga(1))
+	if !x.OneWriter { // else it waits for the unit
+		_, err = other.Hasten(x.ctx, charge)
+		require.NoError(x, err)
+	}
+	require.NoError(x, u.Commit(x.ctx, outbox.Changes{Steps: []outbox.StepRow{{
+		SagaID: saga(1), Step: "charge", Version: 2, Row: choreo.Row{State: choreo.RowCompleted},
+	}}}))
+	n, err = other.Hasten(x.ctx, charge)
+	require.NoError(x, err)
+	require.Zero(x, n)
+	require.Empty(x, x.rows(other, saga(1)).Due)
+}
+
+// dueInAnyOrder is dueBecomes for rows that came to be due at the same time.
+func (x *exercise[Tx]) dueInAnyOrder(store outbox.Store[Tx], want ...outbox.Due) {
+	x.Helper()
+	require.Eventually(x, func() bool {
+		got, err := store.Due(x.ctx, outbox.DueQuery{Limit: 10})
+		return err == nil && len(got) == len(want)
+	}, 10*time.Second, time.Millisecond)
+	got, err := store.Due(x.ctx, outbox.DueQuery{Limit: 10})
+	require.NoError(x, err)
+	require.ElementsMatch(x, want, got)
+}
+
 // kinds returns the kinds of rows.
 func kinds(rows ...outbox.Due) []outbox.DueKind {
 	var list []outbox.DueKind

@@ -60,7 +60,7 @@ func sampleRows() map[string]choreo.Row {
 		},
 		"acts-later": {
 			State:  choreo.RowRetrying,
-			Origin: choreo.Origin{Initiator: "orders", CausationID: "7", TraceParent: "00-1-2-01", TraceState: `a="b"`, Command: "c-1"},
+			Origin: choreo.Origin{Initiator: "orders", CausationID: "7", TraceParent: "00-1-2-01", TraceState: `a="b"`, Commands: "c-1\nc-2"},
 		},
 		"only-announced": {State: choreo.RowSkipped, Announced: true},
 		"only-kept":      {State: choreo.RowCompleted, Kept: true},
@@ -137,6 +137,20 @@ func (x *exercise[Tx]) rowsRoundTrip() {
 			require.Equal(x, want, *got.Saga)
 		}
 	}
+}
+
+// versionUnknown: a row that does not know the saga's version does not hide it.
+func (x *exercise[Tx]) versionUnknown() {
+	id := saga(1)
+	step := func(name string, version int) outbox.Changes {
+		return outbox.Changes{Steps: []outbox.StepRow{{SagaID: id, Step: name, Version: version, Row: choreo.Row{State: choreo.RowNone}}}}
+	}
+	x.commit(x.Store, step("b", 0), id)
+	require.Zero(x, x.rows(x.Store, id).Version)
+	x.commit(x.Store, step("a", 2), id)
+	require.Equal(x, 2, x.rows(x.Store, id).Version)
+	x.commit(x.Store, step("c", 0), id)
+	require.Equal(x, 2, x.rows(x.Store, id).Version)
 }
 
 func (x *exercise[Tx]) rowsOverwrite() {

@@ -157,9 +157,13 @@ func (c *claim) Release(context.Context) error {
 // Unix time, to the millisecond.
 const now = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
 
-var dialect = table.Dialect{
-	Now: now, In: now + " + %s", Left: "due_at - " + now,
-	Each: "json_each(%s) AS e", Item: "e.value ->> %d",
+var dialect = dialectOf(now)
+
+func dialectOf(now string) table.Dialect {
+	return table.Dialect{
+		Now: now, In: now + " + %s", Left: "due_at - " + now,
+		Each: "json_each(%s) AS e", Item: "e.value ->> %d",
+	}
 }
 
 // Due returns the rows whose time has come.
@@ -168,6 +172,32 @@ func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, e
 		return nil, fmt.Errorf("due: %w", err)
 	}
 	return s.core.Statements.Due(ctx, s.due, query)
+}
+
+// Hasten makes the rows of a kind due now.
+func (s *Store) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	n, err := s.hasten(ctx, kind)
+	if err != nil {
+		return 0, fmt.Errorf("hasten: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := s.writers.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.writers.leave()
+	tx, err := s.beginTx(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result, err := tx.ExecContext(ctx, s.tables.Hasten(dialect, kind), table.HastenValues(kind)...)
+	if err != nil {
+		return 0, errors.Join(err, tx.Rollback())
+	}
+	n, err := result.RowsAffected()
+	return int(n), errors.Join(err, tx.Commit())
 }
 
 // Backlog returns how many entries wait and how old the oldest is.

@@ -17,8 +17,13 @@ import (
 	"github.com/choreo-go/choreo/outbox/internal/table"
 )
 
-// Config configures a [Store]. It has no fields: what can be chosen is chosen in [Open].
-type Config struct{}
+// Config configures a [Store]. What else can be chosen is chosen in [Open].
+type Config struct {
+	// Clock is an SQL expression for the present time, in microseconds since 1970 in UTC, by
+	// which rows fall due: tests on virtual time have a function of their own registered with
+	// the driver. Default: the clock of the process.
+	Clock string
+}
 
 // Store is the outbox store over one SQLite database. It is safe for concurrent use.
 type Store struct {
@@ -37,8 +42,11 @@ var _ outbox.Store[*sql.Tx] = (*Store)(nil)
 
 // New returns a store over a database that [Open] opened, or that was opened through
 // modernc.org/sqlite with the same settings. Closing the database stays with the caller.
-func New(db *sql.DB, _ *Config) *Store {
-	tables := table.In("")
+func New(db *sql.DB, config *Config) *Store {
+	tables, dialect := table.In(""), dialect
+	if config != nil && config.Clock != "" {
+		dialect = dialectOf(config.Clock)
+	}
 	s := &Store{db: db, core: sqlstore.New(tables, dialect), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
 	s.due = tables.Due(dialect)
 	s.prunes = tables.Prune(pruneDialect)

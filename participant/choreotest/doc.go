@@ -34,13 +34,24 @@
 // [ServeOn]:
 //
 //   - SQLite works on virtual time, but for rows that fall due by its clock, which is the real
-//     one: deadlines, the time limits of pending steps, retries past the pivot. Other
+//     one: deadlines, the time limits of pending steps, retries past the pivot, the next try at
+//     a parked saga, what waits for its turn under MaxOpenSagas or StepLimits. Other
 //     retries are therefore waited for in place, whatever their delay. Open the database within
 //     the function that [Run] calls, and close it there, by w.T().Cleanup: its
 //     goroutines belong to the bubble.
 //   - A database server, such as PostgreSQL, belongs to [RunReal], and so does SQLite where
 //     deadlines are to be seen: all is the same, and waits take their time. Set delays
 //     in the definition accordingly.
+//
+// # Parked and queued sagas
+//
+// A saga that a service cannot go on with, such as one whose payload its codec does not take, is
+// parked, and so never comes to rest by itself: [World.Wait] fails then and says which
+// service has parked it, and why. To see it go on, change [World.Config] or what the
+// service registers and call [Service.Restart], or have an operator ask by
+// participant.Release; the events are "parked in payments: …" and "released in payments". A saga that
+// is queued, since as many are open as World.Config.MaxOpenSagas allows, has no event yet;
+// Wait waits for its turn, too.
 //
 // # Crashes
 //

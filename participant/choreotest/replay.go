@@ -61,7 +61,8 @@ func (d *Divergence) String() string {
 // step gets the input that it had. Requests to abort and the answers of
 // steps that are pending come from outside and are taken from the history. Where a
 // service was down for long, the history holds its answers late, and the new code's
-// come at once: that alone is no divergence.
+// come at once: that alone is no divergence. Nor is that a service had parked the saga for
+// a while; that the new code parks it is one.
 func Replay(t *testing.T, records []choreo.Record, saga choreo.AnySaga, serve func(w *World), config *ReplayConfig) {
 	t.Helper()
 	for _, d := range Divergences(t, records, saga, serve, config) {
@@ -139,13 +140,24 @@ func recorded(records []choreo.Record, saga string) []*choreo.Event {
 	seen := make(map[string]bool)
 	for i := range records {
 		ev, err := topics.Decode(&records[i])
-		if err != nil || ev.Saga != saga || seen[ev.ID] {
+		if err != nil || ev.Saga != saga || seen[ev.ID] || ofParking(ev.Type) {
 			continue
 		}
 		seen[ev.ID] = true
 		events = append(events, ev)
 	}
 	return events
+}
+
+// ofParking reports whether an event tells of a build that could not go on with the saga, and
+// nothing of the way that the saga takes.
+func ofParking(t choreo.EventType) bool {
+	switch t {
+	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected:
+		return true
+	default:
+		return false
+	}
 }
 
 // lateEmission is how long the new code may take longer than the old one, such as for a

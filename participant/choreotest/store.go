@@ -73,6 +73,13 @@ func (s *processStore[Tx]) Due(ctx context.Context, query outbox.DueQuery) ([]ou
 	return s.Store.Due(ctx, query)
 }
 
+func (s *processStore[Tx]) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := s.alive(); err != nil {
+		return 0, err
+	}
+	return s.Store.Hasten(ctx, kind)
+}
+
 func (s *processStore[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
 	if err := s.alive(); err != nil {
 		return 0, err

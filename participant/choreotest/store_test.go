@@ -35,8 +35,9 @@ func (ledger) Compensate(ctx context.Context, tx *sql.Tx, call *participant.Call
 	return err
 }
 
-// openWithSQLite is openOrder with payments over SQLite.
-func openWithSQLite(w *World, l ledger) (*Service[*memory.Tx], *sql.DB) {
+// openWithSQLite is openOrder with payments over SQLite. Its handler is registered unless
+// registers says no.
+func openWithSQLite(w *World, l ledger, registers ...func() bool) (*Service[*memory.Tx], *sql.DB) {
 	t := w.T()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "payments.db"), nil)
 	require.NoError(t, err)
@@ -44,6 +45,11 @@ func openWithSQLite(w *World, l ledger) (*Service[*memory.Tx], *sql.DB) {
 	_, err = db.ExecContext(w.Context(), "CREATE TABLE charges (id TEXT PRIMARY KEY)")
 	require.NoError(t, err)
 	ServeOn(w, "payments", sqlite.New(db, nil), func(p *participant.Participant[*sql.Tx]) {
+		for _, yes := range registers {
+			if !yes() {
+				return
+			}
+		}
 		participant.Handle(p, charge, l)
 	})
 	Serve(w, "stock", shop{}.stock)
@@ -144,6 +150,8 @@ func TestAKilledProcessReachesNothing(t *testing.T) {
 		_, err = store.Join(t.Context(), tx, id)
 		require.ErrorIs(t, err, errKilled)
 		_, err = store.Due(t.Context(), outbox.DueQuery{Limit: 1})
+		require.ErrorIs(t, err, errKilled)
+		_, err = store.Hasten(t.Context(), outbox.DueKind{Saga: "order"})
 		require.ErrorIs(t, err, errKilled)
 		require.ErrorIs(t, store.Ping(t.Context()), errKilled)
 		claim, err = store.Claim(t.Context(), 1, nil)

@@ -12,13 +12,20 @@ import (
 
 // Line returns an event as one line of a saga's story: what happened, to which step,
 // and the class and code of a failure. So "completed create-order", "completed gift-wrap
-// (bypassed)", "failed charge-card: refused no-credit", "aborted: timeout deadline".
+// (bypassed)", "failed charge-card: refused no-credit", "aborted: timeout deadline", "parked
+// in payments: permanent unknown-version".
 func Line(ev *choreo.Event) string {
 	line := string(ev.Type)
 	line = strings.TrimPrefix(line, "choreo.saga.")
 	line = strings.TrimPrefix(line, "choreo.step.")
 	if ev.Step != "" {
 		line += " " + ev.Step
+	}
+	switch ev.Type {
+	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected:
+		line += " in " + ev.Source
+	case choreo.ReleaseRequested:
+		line += " in " + ev.Target
 	}
 	if ev.Bypassed {
 		line += " (bypassed)"
@@ -97,6 +104,9 @@ func (w *World) story(id sagaID) string {
 		w.tellEvents(&b, events)
 		w.tellSteps(&b, id, in)
 	}
+	for _, where := range w.held(id) {
+		fmt.Fprintf(&b, "  %s\n", where)
+	}
 	owners := w.owners()
 	for _, def := range w.defs {
 		if def.Name() != id.saga || (in != nil && def.Version() != in.Version) {
@@ -121,6 +131,25 @@ func (w *World) story(id sagaID) string {
 		}
 	}
 	return b.String()
+}
+
+// held tells where the saga waits for a build that can go on with it, or for its start.
+func (w *World) held(id sagaID) (where []string) {
+	for _, s := range w.list() {
+		rows, err := s.rows(id)
+		if err != nil {
+			continue // told elsewhere
+		}
+		if marker := rows.Steps[choreo.ParkedRow]; marker.State == choreo.RowParked {
+			where = append(where, fmt.Sprintf("service %s has parked it (%s, tried again %d times): %s",
+				s.service(), marker.Failure.Code, marker.Attempt, marker.Failure.Message))
+		}
+		if rows.Saga != nil && rows.Saga.State == choreo.RowQueued {
+			where = append(where, fmt.Sprintf("service %s has it in its queue: Config.MaxOpenSagas (%d) others are open",
+				s.service(), w.Config.MaxOpenSagas))
+		}
+	}
+	return where
 }
 
 // tellEvents tells the events, with times from the first one on.

@@ -11,7 +11,8 @@ import (
 
 // Wait returns the saga once it is at rest: it has ended, or a compensation of it waits
 // for an operator. It fails the test at once, with the saga's story, where that does
-// not happen within [World.Patience].
+// not happen within [World.Patience]. So it does not for a saga that a service has parked
+// and that nothing releases meanwhile: the failure says which service, and why.
 func (w *World) Wait(ref participant.Ref) *choreo.Instance {
 	w.t.Helper()
 	return w.WaitFor(ref, "come to rest", atRest)
@@ -29,7 +30,11 @@ func (w *World) WaitFor(ref participant.Ref, what string, holds func(*choreo.Ins
 		return in != nil && in.Status != "" && holds(in)
 	})
 	if err != nil {
-		w.t.Fatalf("saga %s %q did not %s: %v\n%s", ref.Saga, ref.SagaID, what, err, w.story(id))
+		held := ""
+		for _, where := range w.held(id) {
+			held += "; " + where
+		}
+		w.t.Fatalf("saga %s %q did not %s: %v%s\n%s", ref.Saga, ref.SagaID, what, err, held, w.story(id))
 	}
 	w.settle(id)
 	return w.instance(w.fold(id))

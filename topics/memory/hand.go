@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/topics"
@@ -31,7 +32,7 @@ type Hand struct {
 func NewHand(ctx context.Context, log *Log, config topics.ConsumeConfig, handle topics.Handler, from []Position) *Hand {
 	return &Hand{
 		log:  log,
-		next: append([]Position(nil), from...),
+		next: slices.Clone(from),
 		lanes: lanes.New(ctx, lanes.Config{
 			Lanes: config.Lanes, BatchMax: config.BatchMax, InFlight: config.InFlight,
 			Keep: config.Keep, Handle: handle, ByHand: true,
@@ -121,3 +122,6 @@ func (l *Log) End(topic string, partition int32) int64 {
 	}
 	return int64(len(t.partitions[partition]))
 }
+
+// Fetched returns the places up to which records were read, handled or not.
+func (h *Hand) Fetched() []Position { return slices.Clone(h.next) }

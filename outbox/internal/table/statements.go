@@ -251,6 +251,16 @@ func (t Tables) Due(d Dialect) string {
 		" AS sagas) AS due ORDER BY " + dueColumn + " LIMIT $1"
 }
 
+// Hasten makes the rows of a kind due now with the values of [HastenValues].
+func (t Tables) Hasten(d Dialect, kind outbox.DueKind) string {
+	table, step := t.Step, " AND step = $3"
+	if kind.Step == choreo.SagaRow {
+		table, step = t.Saga, ""
+	}
+	return "UPDATE " + table + " SET " + dueColumn + " = " + d.Now +
+		" WHERE " + dueColumn + " > " + d.Now + " AND saga = $1 AND state = $2" + step
+}
+
 // SelectEntries is the head of the statements that read entries for [ScanEntry]. id
 // is the expression that yields the id as text.
 func (t Tables) SelectEntries(id string) string {

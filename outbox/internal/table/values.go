@@ -58,7 +58,7 @@ type originJSON struct {
 	CausationID string `json:"cause,omitempty"`
 	TraceParent string `json:"traceparent,omitempty"`
 	TraceState  string `json:"tracestate,omitempty"`
-	Command     string `json:"command,omitempty"`
+	Commands    string `json:"commands,omitempty"`
 }
 
 // outputStep is whose the output of a row is: NULL where there is none, and where that is
@@ -181,7 +181,7 @@ func (l Loaded) Add(s Scanner) error {
 		return fmt.Errorf("scan a row: %w", err)
 	}
 	rows := l[id]
-	rows.Version = version
+	rows.Version = max(rows.Version, version)
 	row.State = choreo.RowState(state)
 	if row.Noted, err = parseNames(noted); err != nil {
 		return fmt.Errorf("saga %s %q, step %q: noted: %w", id.Saga, id.ID, step, err)
@@ -259,6 +259,15 @@ func DueValues(q outbox.DueQuery) []any {
 	}
 	list, _ := json.Marshal(except) // strings always have a JSON form
 	return []any{q.Limit, string(list)}
+}
+
+// HastenValues are the values of a statement of [Tables.Hasten].
+func HastenValues(kind outbox.DueKind) []any {
+	values := []any{kind.Saga, string(kind.State)}
+	if kind.Step != choreo.SagaRow {
+		values = append(values, kind.Step)
+	}
+	return values
 }
 
 // ReadDue reads the rows that a statement of [Tables.Due] returned.

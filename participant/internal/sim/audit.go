@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/choreo-go/choreo/choreo"
 )
@@ -21,6 +22,7 @@ type auditor struct {
 	read_   map[string]int      // topic → records that were read
 	garbage int
 	pruned  int
+	late    bool // rows may have been pruned
 }
 
 // outlet is a service's events of one saga.
@@ -28,13 +30,26 @@ type outlet struct{ service, saga string }
 
 // story is what is known of one saga.
 type story struct {
-	id     string
-	shape  *shape // nil until it is known
-	acts   []act  // by step: what was done
-	marks  []mark // by step: what the log says
-	turned string // the type of the first event that turned it back
-	kept   bool   // that undid nothing
-	asked  int    // deadlines that asked for an abort
+	id        string
+	shape     *shape // nil until it is known
+	acts      []act  // by step: what was done
+	marks     []mark // by step: what the log says
+	turned    string // the type of the first event that turned it back
+	kept      bool   // that undid nothing
+	asked     int    // deadlines that asked for an abort
+	home      int32  // the partition of its events
+	initiator string
+	begun     time.Duration
+	decided   time.Duration // when it turned back, or nothing could turn it back any more; 0: not yet
+	aborts    []request
+	answers   map[string]int  // causation → how many answers
+	parked    map[string]bool // services that cannot go on with it
+}
+
+// request asks for an abort.
+type request struct {
+	id    string
+	early bool // it stands before the saga was closed, or that cannot be told
 }
 
 // act is what committed of one step: effects, and events that were put into an outbox.
@@ -60,12 +75,13 @@ func newAuditor(w *world) *auditor {
 type record struct {
 	typ, id, saga, sagaID, step, source string
 	version                             int
-	bypassed, keep, by                  bool
-	code                                string
+	bypassed, keep, by, force           bool
+	code, causation                     string
+	partition                           int32
 }
 
 func parse(r *choreo.Record) record {
-	var e record
+	e := record{partition: r.Partition}
 	for _, h := range r.Headers {
 		v := string(h.Value)
 		switch h.Key {
@@ -91,6 +107,10 @@ func parse(r *choreo.Record) record {
 			e.by = v != ""
 		case "ce_errorcode":
 			e.code = v
+		case "ce_force":
+			e.force = v == "true"
+		case "ce_causationid":
+			e.causation = v
 		}
 	}
 	return e
@@ -98,8 +118,14 @@ func parse(r *choreo.Record) record {
 
 const (
 	evStarted      = "choreo.saga.started"
+	evParked       = "choreo.saga.parked"
+	evReleased     = "choreo.saga.released"
 	evRequested    = "choreo.saga.abort-requested"
 	evAborted      = "choreo.saga.aborted"
+	evAbortNo      = "choreo.saga.abort-rejected"
+	evCommandNo    = "choreo.step.command-rejected"
+	evRetry        = "choreo.step.retry-requested"
+	evResolve      = "choreo.step.resolve-requested"
 	evCompleted    = "choreo.step.completed"
 	evFailed       = "choreo.step.failed"
 	evSkipped      = "choreo.step.skipped"
@@ -126,6 +152,7 @@ func (a *auditor) of(e *record) *story {
 		if sh.name == e.saga && sh.version == e.version {
 			s.shape = sh
 			s.acts, s.marks = make([]act, len(sh.steps)), make([]mark, len(sh.steps))
+			s.home, s.answers, s.parked = e.partition, make(map[string]int), make(map[string]bool)
 		}
 	}
 	return s
@@ -144,6 +171,7 @@ func (a *auditor) commit(p *process, t *tx) {
 		e := parse(&t.entries[i].Record)
 		events = append(events, e)
 		a.ids[e.id] = e.sagaID
+		a.w.detail(p.name, "emits", "%s %s %s (%s)", e.sagaID, e.typ, e.step, e.id[30:])
 		at := outlet{p.svc.name, e.sagaID}
 		a.left[at] = append(a.left[at], e.id)
 		s := a.of(&e)
@@ -297,10 +325,26 @@ func (a *auditor) read(topic string) {
 			a.w.fail("G1 atomic", e.sagaID, "the log has an event that nobody has committed: "+e.typ+" "+e.step)
 		case !a.seen[e.id]:
 			a.seen[e.id] = true
+			a.w.detail("log", "has", "%s %s %s (%s) in partition %d", e.sagaID, e.typ, e.step, e.id[30:], e.partition)
 			a.published(&e)
+			a.atHome(&e)
+		default:
+			a.atHome(&e)
 		}
 	}
 	a.read_[topic] = len(records)
+}
+
+// atHome: every event of a saga is in its home partition, but for what asks for something, and
+// may not know it.
+func (a *auditor) atHome(e *record) {
+	switch s := a.story(e.sagaID); {
+	case e.typ == evRequested, e.typ == evRetry, e.typ == evResolve, e.typ == evCommandNo, s.shape == nil:
+	case e.typ == evStarted && s.begun == a.w.now():
+		s.home = e.partition
+	case e.partition != s.home:
+		a.w.fail("G9 order", s.id, fmt.Sprintf("%s %s is in partition %d, its home is %d", e.typ, e.step, e.partition, s.home))
+	}
 }
 
 // published is told of the first appearance of an event in the log.
@@ -312,19 +356,66 @@ func (a *auditor) published(e *record) {
 	}
 	a.left[at] = a.left[at][1:]
 	s := a.of(e)
-	if (e.typ == evFailed || e.typ == evAborted) && s.turned == "" {
-		s.turned, s.kept = e.typ, e.keep
-	}
+	a.publishedSaga(s, e)
 	i := s.shape.index(e.step)
 	if i < 0 {
 		return
 	}
+	a.publishedStep(s, i, e)
+	if s.decided == 0 && s.closed() {
+		s.decided = a.w.now()
+	}
+}
+
+// publishedSaga notes what an event says of the whole saga.
+func (a *auditor) publishedSaga(s *story, e *record) {
+	switch e.typ {
+	case evStarted:
+		s.begun, s.initiator = a.w.now(), e.source
+	case evRequested:
+		s.aborts = append(s.aborts, request{e.id, !s.closed() || e.partition != s.home})
+	case evParked:
+		s.parked[e.source] = true
+	case evReleased:
+		delete(s.parked, e.source)
+	case evAborted:
+		early := slices.ContainsFunc(s.aborts, func(r request) bool { return r.early })
+		if s.closed() && !early && !e.force {
+			a.w.fail("G6 agreement", s.id, "it was closed, and an abort that was asked for later took effect")
+		}
+	}
+	if (e.typ == evFailed || e.typ == evAborted) && s.turned == "" {
+		s.turned, s.kept = e.typ, e.keep
+		if s.decided == 0 {
+			s.decided = a.w.now()
+		}
+	}
+	if e.typ == evAborted || e.typ == evAbortNo || e.typ == evCommandNo {
+		if s.answers[e.causation]++; e.typ == evCommandNo && s.answers[e.causation] > 1 && !a.late {
+			a.w.fail("G2 once", s.id, "a command was rejected twice")
+		}
+	}
+}
+
+// closed reports whether nothing can turn the saga back any more, as far as the log shows.
+func (s *story) closed() bool {
+	if i := slices.IndexFunc(s.shape.steps, func(st step) bool { return st.pivot }); i >= 0 {
+		return s.marks[i].done
+	}
+	return !slices.ContainsFunc(s.marks, func(m mark) bool { return !m.done })
+}
+
+// publishedStep notes what an event says of a step.
+func (a *auditor) publishedStep(s *story, i int, e *record) {
 	m := &s.marks[i]
 	switch e.typ {
 	case evCompleted:
 		m.done, m.bypassed, m.stuck = true, e.bypassed, false
 	case evFailed:
 		m.failed = true
+		if f := a.w.fateOf(s.id, &s.shape.steps[i]); f.failures == 0 && f.pending == 0 {
+			a.w.fail("outage", s.id, e.step+" failed, though its handler never does: "+e.code)
+		}
 	case evSkipped:
 		m.skipped = true
 	case evStuck:

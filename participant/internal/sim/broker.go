@@ -36,7 +36,7 @@ func (b *broker) Publish(ctx context.Context, records []choreo.Record) []error {
 	for i := range records {
 		rec := &records[i]
 		key := string(rec.Key)
-		if earlier := failed[key]; earlier != nil && len(rec.Key) > 0 {
+		if earlier := failed[key]; earlier != nil && len(rec.Key) > 0 && !b.p.w.bug.goesOn {
 			errs[i] = fmt.Errorf("%w: %w", topics.ErrEarlierFailed, earlier)
 			continue
 		}
@@ -97,12 +97,12 @@ func (w *world) appended(topic string) {
 // publishStale writes a record again that is in the log already: a producer's attempt that
 // was long on its way.
 func (w *world) publishStale() {
-	topic := pick(w.rng, w.topicSet...)
+	topic := pick(w.dice, w.topicSet...)
 	records := w.log.Records(topic)
 	if len(records) == 0 {
 		return
 	}
-	rec := records[w.rng.IntN(len(records))]
+	rec := records[w.dice.IntN(len(records))]
 	w.note("world", "stale", string(rec.Key))
 	if errs := w.log.Publish(context.Background(), []choreo.Record{rec}); errs != nil {
 		w.fail("publish", "", errs[0].Error())
@@ -112,9 +112,9 @@ func (w *world) publishStale() {
 
 // publishGarbage writes what is no event.
 func (w *world) publishGarbage() {
-	topic := pick(w.rng, w.topicSet...)
+	topic := pick(w.dice, w.topicSet...)
 	rec := choreo.Record{
-		Topic: topic, Partition: choreo.AnyPartition, Key: []byte(fmt.Sprint("garbage", w.rng.IntN(100))), Value: []byte("{"),
+		Topic: topic, Partition: choreo.AnyPartition, Key: []byte(fmt.Sprint("garbage", w.dice.IntN(100))), Value: []byte("{"),
 		Headers: []choreo.Header{{Key: "ce_type", Value: []byte("choreo.step.completed")}},
 	}
 	if errs := w.log.Publish(context.Background(), []choreo.Record{rec}); errs != nil {
@@ -126,10 +126,10 @@ func (w *world) publishGarbage() {
 
 // raisePartitions gives a topic more partitions.
 func (w *world) raisePartitions() {
-	topic := pick(w.rng, w.topicSet...)
+	topic := pick(w.dice, w.topicSet...)
 	states, err := w.log.DescribeTopics(context.Background(), topic)
 	if err == nil {
-		err = w.log.AddPartitions(context.Background(), topic, states[topic].Partitions+1+w.rng.IntN(3))
+		err = w.log.AddPartitions(context.Background(), topic, states[topic].Partitions+1+w.dice.IntN(3))
 	}
 	if err != nil {
 		w.fail("topics", "", err.Error())
@@ -139,7 +139,7 @@ func (w *world) raisePartitions() {
 	for _, s := range w.services {
 		w.after(w.within(30*time.Second), func() { s.rebalance(nil) })
 		for _, p := range s.running() { // it learns of them at some time, or never
-			if w.rng.IntN(2) == 0 {
+			if w.dice.IntN(2) == 0 {
 				w.after(w.within(time.Minute), func() { w.lookUpHomes(p) })
 			}
 		}

@@ -33,7 +33,7 @@ func (w *world) startSagas(within time.Duration) {
 	}
 	for i := range w.options.Sagas {
 		// Drawn in any case, so that a saga that is left out changes no other.
-		at, name, svc := w.within(within), pick(w.rng, names...), w.anyService()
+		at, name, svc := time.Duration(w.rng.Int64N(int64(within))), pick(w.rng, names...), pick(w.rng, w.services...)
 		if w.options.Only != nil && !w.options.Only(i) {
 			continue
 		}
@@ -76,19 +76,19 @@ func (w *world) shapeFor(p *process, name string) *shape {
 			known = append(known, s)
 		}
 	}
-	return pick(w.rng, known...)
+	return pick(w.dice, known...)
 }
 
 // tamper has people cancel the saga, or command its steps, at some time.
 func (w *world) tamper(st *start, s *shape) {
-	if w.rng.IntN(6) == 0 && w.faults[Cancelled] {
-		for range 1 + w.rng.IntN(2) {
+	if w.dice.IntN(6) == 0 && w.faults[Cancelled] {
+		for range 1 + w.dice.IntN(2) {
 			w.after(w.within(time.Minute), func() { w.cancel(st) })
 		}
 	}
-	if w.rng.IntN(8) == 0 && w.faults[Commanded] {
-		for range 1 + w.rng.IntN(3) {
-			i := w.rng.IntN(len(s.steps))
+	if w.dice.IntN(8) == 0 && w.faults[Commanded] {
+		for range 1 + w.dice.IntN(3) {
+			i := w.dice.IntN(len(s.steps))
 			w.after(w.within(2*time.Minute), func() { w.command(st, s, i) })
 		}
 	}
@@ -112,7 +112,7 @@ func (w *world) command(st *start, s *shape, i int) {
 		return
 	}
 	w.count(Commanded)
-	kind := w.rng.IntN(3)
+	kind := w.dice.IntN(3)
 	w.ask(w.anyService(), nil, func(p *process) {
 		if knows(p.build, s) {
 			_ = w.give(p, s, st.id, i, kind) // who commands takes what comes

@@ -56,6 +56,9 @@ func (w *world) drawFaults() map[Fault]bool {
 	for _, f := range allFaults {
 		drawn[f] = w.rng.IntN(2) == 0
 	}
+	for _, f := range w.options.With {
+		drawn[f] = true
+	}
 	for _, f := range w.options.Without {
 		drawn[f] = false
 	}
@@ -67,7 +70,7 @@ func (w *world) count(f Fault) { w.counts[f]++ }
 // strikes draws whether a fault befalls this effect: one in so many, where the seed has it.
 func (w *world) strikes(f Fault, oneIn int) bool {
 	// The draw is made in any case, so that a fault that is left out changes no other.
-	hit := w.rng.IntN(oneIn) == 0
+	hit := w.dice.IntN(oneIn) == 0
 	if !hit || w.calm || !w.faults[f] {
 		return false
 	}
@@ -80,7 +83,7 @@ func (w *world) plan(until time.Duration) {
 	times := func(f Fault, most int, do func()) {
 		n := w.rng.IntN(most + 1)
 		for range n {
-			at := w.within(until)
+			at := time.Duration(w.rng.Int64N(int64(until)))
 			w.after(at, func() {
 				if !w.calm && w.faults[f] {
 					w.count(f)
@@ -106,7 +109,7 @@ func (w *world) plan(until time.Duration) {
 	times(Crash, 12, func() { w.anyService().crashOne() })
 }
 
-func (w *world) anyService() *service { return w.services[w.rng.IntN(len(w.services))] }
+func (w *world) anyService() *service { return w.services[w.dice.IntN(len(w.services))] }
 
 func (w *world) loseBroker(d time.Duration) { w.brokerUp = w.now() + d }
 
@@ -119,16 +122,23 @@ func (w *world) redeploy() {
 	}
 }
 
-// heal ends all faults.
+// heal mends everything: every service is back and of the newest build, handlers that failed
+// work, people answer.
 func (w *world) heal() {
 	w.note("world", "heals", "")
-	w.calm, w.brokerUp = true, 0
+	w.healing = true
 	for _, s := range w.services {
-		s.heal()
+		s.gone = 0
+		for i := range s.instances {
+			if s.builds[i] < newestBuild {
+				w.after(w.within(time.Minute), func() { s.upgrade(i) })
+			}
+			s.launch(i)
+		}
 	}
 }
 
-// String makes a list of what a seed has drawn.
+// drawn makes a list of what a seed has drawn.
 func (w *world) drawn() string {
 	var list []string
 	for _, f := range allFaults {

@@ -175,8 +175,8 @@ func (h *handler[In]) attempt(ctx context.Context, f *fate, attempt int) error {
 func (h *handler[In]) Execute(ctx context.Context, t *tx, call *participant.Call[In]) (payload, error) {
 	w, st := h.p.w, &h.s.steps[h.i]
 	out := payload{N: w.number(call.SagaID), From: st.name, Newer: h.newer(call.SagaID)}
-	if fault := h.checkInput(call); fault != "" {
-		w.fail("data", call.SagaID, fault)
+	if err := h.checkInput(call); err != nil {
+		return out, err
 	}
 	f := w.fateOf(call.SagaID, st)
 	// What a failed attempt wrote must go with it.
@@ -209,8 +209,8 @@ func (h *handler[In]) Execute(ctx context.Context, t *tx, call *participant.Call
 // Compensate implements participant.Compensator.
 func (h *handler[In]) Compensate(ctx context.Context, t *tx, call *participant.Call[In], out payload) error {
 	w, st := h.p.w, &h.s.steps[h.i]
-	if fault := h.checkInput(call); fault != "" {
-		w.fail("data", call.SagaID, fault)
+	if err := h.checkInput(call); err != nil {
+		return err
 	}
 	if out.From != st.name || out.N != w.number(call.SagaID) {
 		w.fail("data", call.SagaID, fmt.Sprintf("%s is undone with the output %+v", st.name, out))
@@ -222,41 +222,47 @@ func (h *handler[In]) Compensate(ctx context.Context, t *tx, call *participant.C
 	return h.attempt(ctx, &f, call.Attempt)
 }
 
-// checkInput returns what is wrong with what a handler was given.
-func (h *handler[In]) checkInput(call *participant.Call[In]) string {
-	w, st := h.p.w, &h.s.steps[h.i]
-	n := w.number(call.SagaID)
+// checkInput checks what a handler was given. It returns an error where this build cannot read
+// it, as a handler does.
+func (h *handler[In]) checkInput(call *participant.Call[In]) error {
+	st := &h.s.steps[h.i]
 	switch in := any(call.Input).(type) {
 	case payload:
 		from := ""
 		if len(st.after) > 0 {
 			from = h.s.steps[st.after[0]].name
 		}
-		if in.N != n || in.From != from {
-			return fmt.Sprintf("%s got the input %+v, expected that of %q", st.name, in, from)
+		if in.N != h.p.w.number(call.SagaID) || in.From != from {
+			h.p.w.fail("data", call.SagaID, fmt.Sprintf("%s got the input %+v, expected that of %q", st.name, in, from))
 		}
 	case choreo.Join:
-		if fault := h.checkOutputs(in.Outputs, st.after, n); fault != "" {
-			return fault
+		if err := h.checkOutputs(call.SagaID, in.Outputs, st.after); err != nil {
+			return err
 		}
 	}
-	return h.checkOutputs(call.Outputs, st.uses, n)
+	return h.checkOutputs(call.SagaID, call.Outputs, st.uses)
 }
 
-func (h *handler[In]) checkOutputs(outputs choreo.Outputs, steps []int, n int) string {
+func (h *handler[In]) checkOutputs(saga string, outputs choreo.Outputs, steps []int) error {
 	for _, k := range steps {
 		from := &h.s.steps[k]
 		out, ok, err := choreo.OutputOf(outputs, choreo.NewStep[payload, payload](from.name))
+		var fault string
 		switch {
+		case errors.Is(err, errTooNew):
+			return err
 		case err != nil:
-			return fmt.Sprintf("%s reads %s: %v", h.s.steps[h.i].name, from.name, err)
+			fault = err.Error()
 		case !ok && !from.optional && !from.conditional:
-			return fmt.Sprintf("%s reads %s: nothing came", h.s.steps[h.i].name, from.name)
-		case ok && (out.N != n || out.From != from.name):
-			return fmt.Sprintf("%s reads %s: got %+v", h.s.steps[h.i].name, from.name, out)
+			fault = "nothing came"
+		case ok && (out.N != h.p.w.number(saga) || out.From != from.name):
+			fault = fmt.Sprintf("got %+v", out)
+		}
+		if fault != "" {
+			h.p.w.fail("data", saga, fmt.Sprintf("%s reads %s: %s", h.s.steps[h.i].name, from.name, fault))
 		}
 	}
-	return ""
+	return nil
 }
 
 // newer draws whether a build's output is such as older ones cannot decode.

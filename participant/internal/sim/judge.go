@@ -5,28 +5,37 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+
 	"github.com/choreo-go/choreo/topics"
 )
 
-// restless returns up to n sagas that are not at rest, with why, and what else is left to do.
-func (a *auditor) restless(n int) []string {
+// restless returns up to n sagas that are not at rest and not excused, with why, and what else is
+// left to do.
+func (a *auditor) restless(n int, excused func(*story) bool) []string {
 	var list []string
+	some := excused != nil
+	if !some {
+		excused = func(*story) bool { return false }
+	}
 	for _, st := range a.w.starts {
-		if s := a.sagas[st.id]; s == nil || s.shape == nil {
+		if s := a.sagas[st.id]; (s == nil || s.shape == nil) && !excused(s) {
 			list = append(list, st.id+" has not begun")
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.sagas)) {
-		if s := a.sagas[id]; len(list) < n && s.shape != nil {
+		if s := a.sagas[id]; len(list) < n && s.shape != nil && !excused(s) {
 			if why := s.restless(); why != "" {
 				list = append(list, fmt.Sprintf("%s (%s/%d, %s): %s", id, s.shape.name, s.shape.version, s.shape.strategy, why))
 			}
 		}
 	}
 	for at, left := range a.left {
-		if len(left) > 0 {
+		away := some && a.w.serviceOf(at.service).gone > a.w.now()
+		if len(left) > 0 && !away && !excused(a.sagas[at.saga]) {
 			list = append(list, fmt.Sprintf("%s has %d events of %s in its outbox", at.service, len(left), at.saga))
 		}
 	}
@@ -52,7 +61,7 @@ func (s *story) restless() string {
 
 // triggered reports whether everything that the step waits for has completed.
 func (s *story) triggered(i int) bool {
-	return !slices.ContainsFunc(s.shape.steps[i].after, func(k int) bool { return !s.marks[k].done })
+	return s.begun > 0 && !slices.ContainsFunc(s.shape.steps[i].after, func(k int) bool { return !s.marks[k].done })
 }
 
 // blocked reports whether the step waits, directly or not, for a step whose compensation failed
@@ -69,7 +78,7 @@ func (a *auditor) judge() {
 	if a.w.failure != nil {
 		return
 	}
-	if list := a.restless(3); len(list) > 0 {
+	if list := a.restless(3, nil); len(list) > 0 {
 		a.w.fail("G3 all or undone", "", "at the end: "+strings.Join(list, "; "))
 	}
 	for id := range a.ids {
@@ -83,11 +92,20 @@ func (a *auditor) judge() {
 		}
 	}
 	a.judgeFold()
+	a.judgeRows()
 	a.judgeDeadLetters()
 	a.judgeOffsets()
 }
 
 func (a *auditor) judgeSaga(s *story) {
+	for _, r := range s.aborts {
+		if s.answers[r.id] == 0 {
+			a.w.fail("G3 all or undone", s.id, "an abort was asked for and nobody answered: "+r.id)
+		}
+	}
+	if d := s.shape.deadline; d > 0 && s.begun > 0 && s.asked == 0 && s.decided-s.begun > d+a.lateness(s) {
+		a.w.fail("G3 all or undone", s.id, fmt.Sprintf("its deadline of %v never asked, and it was decided after %v", d, s.decided-s.begun))
+	}
 	for i := range s.shape.steps {
 		st, does, m := &s.shape.steps[i], &s.acts[i], &s.marks[i]
 		says := func(format string, args ...any) {
@@ -108,6 +126,15 @@ func (a *auditor) judgeSaga(s *story) {
 			says("still has its effect in a saga that turned back")
 		}
 	}
+}
+
+// lateness is by how much a deadline may be late: its service may be away, its clock wrong.
+func (a *auditor) lateness(s *story) time.Duration {
+	late := 12*time.Minute + a.w.serviceOf(s.initiator).away
+	if a.w.faults[ClockJump] {
+		late += 20 * time.Minute
+	}
+	return late
 }
 
 // outcome is how the saga ended, in the auditor's words.
@@ -151,6 +178,9 @@ func (a *auditor) judgeFold() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.sagas)) {
 		want := a.sagas[id].outcome()
+		if a.sagas[id].begun == 0 { // it was cancelled while it was queued
+			want = ""
+		}
 		if in := folds[id]; in == nil || string(in.Status) != want {
 			got := "nothing"
 			if in != nil {
@@ -160,6 +190,53 @@ func (a *auditor) judgeFold() {
 			return
 		}
 	}
+}
+
+// judgeRows compares the services' rows with what the log says. Rows may have been pruned.
+func (a *auditor) judgeRows() {
+	for _, id := range slices.Sorted(maps.Keys(a.sagas)) {
+		s := a.sagas[id]
+		for _, svc := range a.w.services {
+			rows, err := svc.rows(outbox.SagaID{Saga: s.shape.name, ID: id})
+			if err != nil {
+				a.w.fail("rows", id, err.Error())
+				return
+			}
+			if rows.Saga != nil && rows.Saga.State != choreo.RowClosed {
+				a.w.fail("G6 agreement", id, fmt.Sprintf("%s, who started it, takes it for %s", svc.name, rows.Saga.State))
+			}
+			for name, row := range rows.Steps {
+				i := s.shape.index(name)
+				if i < 0 {
+					continue
+				}
+				want := s.rowState(i)
+				if a.late { // what comes again after the row was pruned finds none
+					want = append(want, choreo.RowSkipped)
+				}
+				if row.State != choreo.RowNone && !slices.Contains(want, row.State) {
+					a.w.fail("G6 agreement", id, fmt.Sprintf("the row of %s is %s, the log says %s", name, row.State, want))
+				}
+			}
+		}
+	}
+}
+
+// rowState returns the states that a step's row may have at rest.
+func (s *story) rowState(i int) []choreo.RowState {
+	switch m := &s.marks[i]; {
+	case m.undone:
+		return []choreo.RowState{choreo.RowUndone}
+	case m.undoFailed:
+		return []choreo.RowState{choreo.RowUndoFailed}
+	case m.done && s.turned != "" && !s.kept:
+		return []choreo.RowState{choreo.RowUndoing}
+	case m.done:
+		return []choreo.RowState{choreo.RowCompleted}
+	case m.failed:
+		return []choreo.RowState{choreo.RowFailed}
+	}
+	return []choreo.RowState{choreo.RowSkipped}
 }
 
 // judgeDeadLetters: only what is no event, or comes much too late, is dead-lettered.

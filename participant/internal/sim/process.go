@@ -6,20 +6,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/choreo-go/choreo/outbox"
+	"github.com/choreo-go/choreo/choreo"
+
 	"github.com/choreo-go/choreo/participant"
 	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/topics"
 	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
-
-// backend is a process's connection to its service's database.
-type backend struct {
-	store      outbox.Store[*tx]
-	openTx     func(ctx context.Context) (*opened, error)
-	disconnect func()
-	kill       func()
-}
 
 // process is one process of a service.
 type process struct {
@@ -52,13 +45,16 @@ type process struct {
 	relay     *routine
 	woken     bool
 	relayLate time.Duration
-	clock     *routine
+
+	memory map[string]bool // of planted bugs
+	cursor int64
+	clock  *routine
 }
 
 func newProcess(s *service, instance int) *process {
 	s.born++
 	p := &process{
-		w: s.w, svc: s, instance: instance, build: s.builds[instance],
+		w: s.w, svc: s, instance: instance, build: s.builds[instance], memory: make(map[string]bool),
 		name: fmt.Sprintf("%s/%d.%d", s.name, instance, s.born),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -73,6 +69,7 @@ func (p *process) boot() {
 		Service: p.svc.name, Sagas: sagasOf(p.build, w.shapes), Namespace: namespace,
 		Lanes: 4, InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
 		Horizon: horizon, Codec: codec{build: p.build},
+		StepLimits: p.svc.limits(p.build), MaxOpenSagas: p.svc.maxOpen, ParkUnhandled: true,
 	}
 	part, err := participant.New[*tx](&broker{Log: w.log, p: p}, p.backend.store, cfg)
 	if err != nil {
@@ -87,7 +84,7 @@ func (p *process) boot() {
 	}
 	steps, err := part.Drive(p.ctx, drive.World{
 		Now:   func() time.Time { return time.Now().Add(p.skew) },
-		Sleep: p.sleep, Float: w.rng.Float64, NewID: w.nextID,
+		Sleep: p.sleep, Float: w.dice.Float64, NewID: w.nextID,
 	})
 	if err != nil {
 		w.fail("boot", "", fmt.Sprintf("%s: %v", p.name, err))
@@ -177,16 +174,33 @@ func (p *process) join(generation int) {
 	var from []memorylog.Position
 	for _, at := range p.w.places() {
 		if s.owner[at] == p {
-			from = append(from, memorylog.Position{Topic: at.topic, Partition: at.partition, Offset: s.committed[at]})
+			from = append(from, memorylog.Position{Topic: at.topic, Partition: at.partition, Offset: p.offset(at)})
 		}
 	}
 	p.generation, p.busy, p.done = generation, make(map[int]bool), nil
 	ctx, cancel := context.WithCancel(p.ctx)
 	p.endHand = cancel
 	p.hand = memorylog.NewHand(ctx, p.w.log, topics.ConsumeConfig{
-		Lanes: 4, BatchMax: 8, InFlight: 64, Keep: p.steps.Keep,
-	}, p.steps.Handle, from)
+		Lanes: 4, BatchMax: 8, InFlight: 64, Keep: p.keep,
+	}, p.handle, from)
 	p.fetchSoon()
+}
+
+func (p *process) keep(rec *choreo.Record) bool {
+	bug := p.w.bug
+	if bug.records != nil {
+		own := []choreo.Record{*rec}
+		bug.records(p, own)
+		rec = &own[0]
+	}
+	return p.steps.Keep(rec) && (bug.keep == nil || bug.keep(rec))
+}
+
+func (p *process) handle(ctx context.Context, batch []choreo.Record) error {
+	if change := p.w.bug.records; change != nil {
+		change(p, batch)
+	}
+	return p.steps.Handle(ctx, batch)
 }
 
 // endSession gives up what the process reads. What is under way goes on for a while.
@@ -197,6 +211,14 @@ func (p *process) endSession() {
 	p.endHand()
 	p.hand.Drop()
 	p.hand = nil
+}
+
+// offset is where the process begins to read a partition.
+func (p *process) offset(at place) int64 {
+	if p.w.bug.atEnd {
+		return p.w.log.End(at.topic, at.partition)
+	}
+	return p.svc.committed[at]
 }
 
 // fetchSoon has the process fetch, unless it is about to.
@@ -219,6 +241,9 @@ func (p *process) fetchSoon() {
 		}
 		p.commitSoon()
 		p.serveLanes()
+		if len(p.hand.Queued()) == 0 && p.hand.Behind() { // all of it was skipped
+			p.fetchSoon()
+		}
 	})
 }
 
@@ -264,6 +289,9 @@ func (p *process) commitSoon() {
 			return
 		}
 		p.done = append(p.done, p.hand.Offsets()...)
+		if p.w.bug.fetchedIsDone {
+			p.done = p.hand.Fetched()
+		}
 		if len(p.done) == 0 || p.paused > p.w.now() {
 			return
 		}
@@ -330,7 +358,11 @@ func (p *process) runClock() {
 
 func (p *process) runPrune() {
 	for {
-		p.w.sleep(10*time.Minute+p.w.within(time.Minute), nil)
+		every := 10 * time.Minute
+		if p.w.bug.prune != nil {
+			every = time.Minute
+		}
+		p.w.sleep(every+p.w.within(time.Minute), nil)
 		for wait := time.Duration(0); wait < time.Minute; {
 			var err error
 			if wait, err = p.steps.Prune(p.ctx); err != nil {

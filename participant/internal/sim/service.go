@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
+
 	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
 
@@ -12,11 +14,16 @@ type service struct {
 	w         *world
 	name      string
 	db        *database
-	connect   func(p *process) *backend // a process's connection to the database
-	instances []*process                // nil where none runs
-	builds    []int                     // of the instances
-	gone      time.Duration             // until when none is started
-	born      int                       // how many processes there were
+	connect   func(p *process) *backend                // a process's connection to the database
+	rows      func(outbox.SagaID) (outbox.Rows, error) // as they are committed
+	instances []*process                               // nil where none runs
+	builds    []int                                    // of the instances
+	maxOpen   int                                      // sagas that may be open at once; 0: any number
+	closers   []func()
+	unlocked  unlocked      // of a planted bug
+	away      time.Duration // how long it was, in all, at most
+	gone      time.Duration // until when none is started
+	born      int           // how many processes there were
 
 	generation int
 	owner      map[place]*process
@@ -71,7 +78,7 @@ func (s *service) one() *process {
 	if len(list) == 0 {
 		return nil
 	}
-	return list[s.w.rng.IntN(len(list))]
+	return list[s.w.dice.IntN(len(list))]
 }
 
 // rebalance shares the partitions out anew, among those that are awake and not left out.
@@ -88,7 +95,7 @@ func (s *service) rebalance(without *process) {
 	for _, p := range s.running() {
 		switch {
 		case p.paused > s.w.now() || p == without:
-		case s.w.faults[TwoOwners] && !s.w.calm && s.w.rng.IntN(4) == 0:
+		case s.w.faults[TwoOwners] && !s.w.calm && s.w.dice.IntN(4) == 0:
 			s.w.count(TwoOwners)
 			s.w.after(s.w.within(10*time.Second), func() { p.join(s.generation) })
 		default:
@@ -98,7 +105,7 @@ func (s *service) rebalance(without *process) {
 	if len(members) == 0 {
 		return
 	}
-	turn := s.w.rng.IntN(len(members))
+	turn := s.w.dice.IntN(len(members))
 	for _, at := range s.w.places() {
 		s.owner[at] = members[turn%len(members)]
 		turn++
@@ -136,8 +143,8 @@ func (s *service) commit(generation int, offsets []memorylog.Position) bool {
 // rewind sets offsets back, so that what was handled is read again.
 func (s *service) rewind() {
 	for _, at := range s.w.places() {
-		if s.w.rng.IntN(2) == 0 {
-			s.committed[at] = int64(float64(s.committed[at]) * s.w.rng.Float64())
+		if s.w.dice.IntN(2) == 0 {
+			s.committed[at] = int64(float64(s.committed[at]) * s.w.dice.Float64())
 		}
 	}
 	s.generation++ // what the present sessions would yet commit is dropped
@@ -179,7 +186,8 @@ func (s *service) loseDatabase(d time.Duration) {
 
 // leave stops the whole service for long.
 func (s *service) leave(d time.Duration) {
-	s.gone = s.w.now() + d
+	s.away += min(d, max(s.w.now()+d-s.gone, 0)) // it may be away already
+	s.gone = max(s.gone, s.w.now()+d)
 	for i, p := range s.instances {
 		if p != nil {
 			s.w.kill(p)
@@ -209,9 +217,9 @@ func (s *service) upgrade(i int) {
 	}
 }
 
-// heal ends what ails the service.
-func (s *service) heal() {
-	s.db.away, s.db.skew, s.gone = 0, 0, 0
+// calmDown ends what disturbs the service, but for its being away.
+func (s *service) calmDown() {
+	s.db.away, s.db.skew = 0, 0
 	for i, p := range s.instances {
 		switch {
 		case p == nil:
@@ -225,6 +233,20 @@ func (s *service) heal() {
 		}
 	}
 	s.rebalance(nil)
+}
+
+// limits bound the handlers of some steps.
+func (s *service) limits(build int) map[string]int {
+	limits := make(map[string]int)
+	for _, sh := range s.w.shapes {
+		for i := range sh.steps {
+			st := &sh.steps[i]
+			if knows(build, sh) && st.owner == s.name && s.w.roll(8, "limited", st.name) == 0 {
+				limits[st.name] = 1 + s.w.roll(3, "limit", st.name)
+			}
+		}
+	}
+	return limits
 }
 
 // knows reports whether a build of the service knows a version of a saga.

@@ -239,7 +239,7 @@ func (s *shape) refs(steps []int) []choreo.StepRef {
 func (s *shape) register(p *process, part *participant.Participant[*tx], done map[string]bool) {
 	for i := range s.steps {
 		st := &s.steps[i]
-		if st.owner != p.svc.name || done[st.name] {
+		if st.owner != p.svc.name || done[st.name] || p.w.unhandled(p.build, st) {
 			continue
 		}
 		done[st.name] = true
@@ -258,6 +258,11 @@ func registerStep[In any](part *participant.Participant[*tx], st *step, h *handl
 	} else {
 		participant.HandleForward(part, ref, h)
 	}
+}
+
+// unhandled reports whether a build lacks the handler of a step.
+func (w *world) unhandled(build int, st *step) bool {
+	return build < newestBuild && w.roll(25, "unhandled", st.name) == 0
 }
 
 // undoable reports whether the step has a compensation.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
 )
 
@@ -95,6 +96,13 @@ func (c *connection[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (out
 	}
 	u := &unit[Tx]{c: c, epoch: c.p.svc.db.epoch, sagas: sagas, own: true}
 	c.p.opens(u)
+	if c.p.w.bug.noLock {
+		u.unlocked = make(map[outbox.SagaID]outbox.Rows)
+		for _, id := range sagas {
+			u.unlocked[id] = c.p.svc.unlocked.rows(id)
+		}
+		c.p.w.pause()
+	}
 	u.entered = c.p.enter()
 	inner, err := c.inner.Begin(ctx, sagas...)
 	if err != nil {
@@ -172,7 +180,7 @@ func (o *opened) abandon() { o.rollback() }
 
 // Transient implements outbox.Store.
 func (c *connection[Tx]) Transient(err error) bool {
-	return errors.Is(err, errFault) || errors.Is(err, errAway) || c.inner.Transient(err)
+	return !c.p.w.bug.blames && errors.Is(err, errFault) || errors.Is(err, errAway) || c.inner.Transient(err)
 }
 
 // Due implements outbox.Store.
@@ -183,12 +191,24 @@ func (c *connection[Tx]) Due(ctx context.Context, query outbox.DueQuery) ([]outb
 	return c.inner.Due(ctx, query)
 }
 
+// Hasten implements outbox.Store.
+func (c *connection[Tx]) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
+	if err := c.p.reach("hasten", ""); err != nil {
+		return 0, err
+	}
+	defer c.p.leave(c.p.enter())
+	return c.inner.Hasten(ctx, kind)
+}
+
 // Prune implements outbox.Store.
 func (c *connection[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
 	if err := c.p.reach("prune", ""); err != nil {
 		return 0, err
 	}
 	defer c.p.leave(c.p.enter())
+	if sooner := c.p.w.bug.prune; sooner != nil {
+		olderThan = sooner(olderThan)
+	}
 	n, err := c.inner.Prune(ctx, olderThan, limit)
 	c.p.w.auditor.pruned += n
 	return n, err
@@ -219,7 +239,19 @@ func (c *connection[Tx]) Claim(ctx context.Context, limit int, except []string) 
 	if err != nil {
 		return nil, err
 	}
-	cl := &claim{Claim: inner, p: c.p, epoch: c.p.svc.db.epoch}
+	cl := &claim{Claim: inner, p: c.p, epoch: c.p.svc.db.epoch, entries: inner.Entries()}
+	if change := c.p.w.bug.entries; change != nil {
+		cl.entries = change(c.p, cl.entries)
+	}
+	if c.p.w.bug.doneFirst {
+		var seqs []int64
+		for i := range cl.entries {
+			seqs = append(seqs, cl.entries[i].Seq)
+		}
+		if err := inner.Done(ctx, seqs); err != nil {
+			return nil, err
+		}
+	}
 	c.p.opens(cl)
 	if err := c.p.reach("claimed", fmt.Sprint(len(inner.Entries()))); err != nil {
 		cl.abandon()
@@ -231,17 +263,24 @@ func (c *connection[Tx]) Claim(ctx context.Context, limit int, except []string) 
 // claim is a claim of a process.
 type claim struct {
 	outbox.Claim
-	p     *process
-	epoch int
+	p       *process
+	epoch   int
+	entries []outbox.Entry
 }
+
+// Entries returns what was claimed.
+func (cl *claim) Entries() []outbox.Entry { return cl.entries }
 
 // Done deletes what was published.
 func (cl *claim) Done(ctx context.Context, seqs []int64) error {
 	if err := cl.p.reach("done", fmt.Sprint(len(seqs))); err != nil {
 		return err
 	}
-	if cl.epoch != cl.p.svc.db.epoch {
+	switch {
+	case cl.epoch != cl.p.svc.db.epoch:
 		return errAway
+	case cl.p.w.bug.doneFirst:
+		return nil
 	}
 	entered := cl.p.enter()
 	err := cl.Claim.Done(ctx, seqs)
@@ -263,17 +302,30 @@ func (cl *claim) abandon() { _ = cl.Release(context.Background()) } // the conne
 // unit is a unit of work of a process.
 type unit[Tx any] struct {
 	outbox.Unit[Tx]
-	c       *connection[Tx]
-	tx      *tx
-	epoch   int
-	sagas   []outbox.SagaID
-	own     bool // its commit is that of the transaction
-	ended   bool
-	entered bool
+	c        *connection[Tx]
+	tx       *tx
+	epoch    int
+	sagas    []outbox.SagaID
+	own      bool // its commit is that of the transaction
+	ended    bool
+	entered  bool
+	unlocked map[outbox.SagaID]outbox.Rows // a planted bug: rows from before the lock
 }
 
 // Tx returns the transaction.
 func (u *unit[Tx]) Tx() *tx { return u.tx }
+
+// Rows returns the rows as they were at Begin.
+func (u *unit[Tx]) Rows(id outbox.SagaID) outbox.Rows {
+	rows := u.Unit.Rows(id)
+	if u.unlocked != nil {
+		rows = u.unlocked[id]
+	}
+	if change := u.c.p.w.bug.rows; change != nil {
+		change(u.c.p, id, &rows)
+	}
+	return rows
+}
 
 func (u *unit[Tx]) end() {
 	if u.own && !u.ended {
@@ -287,6 +339,9 @@ func (u *unit[Tx]) end() {
 func (u *unit[Tx]) abandon() {
 	if u.own && !u.ended && u.Unit != nil {
 		_ = u.Unit.Rollback(context.Background()) // the connection is gone
+		if u.c.p.w.bug.outside && len(u.tx.effects) > 0 {
+			u.c.p.w.auditor.commit(u.c.p, &tx{effects: u.tx.effects})
+		}
 	}
 	u.end()
 }
@@ -308,13 +363,36 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 	case u.own && p.w.strikes(CommitFailed, 150):
 		err = errFault
 	}
+	bug := p.w.bug
+	if bug.early {
+		for i := range changes.Entries {
+			p.w.log.Publish(ctx, []choreo.Record{changes.Entries[i].Record})
+		}
+	}
 	if err != nil {
 		u.abandon()
+		if bug.deaf {
+			return nil
+		}
 		return err
+	}
+	if bug.changes != nil {
+		bug.changes(p, u.Rows, &changes)
 	}
 	if err := u.Unit.Commit(ctx, changes); err != nil {
 		u.end()
 		return err
+	}
+	if bug.noLock {
+		p.svc.unlocked.write(&changes)
+	}
+	for i := range changes.Steps {
+		r := &changes.Steps[i]
+		p.w.detail(p.name, "row", "%s %s → %s attempt %d due in %v", r.SagaID.ID, r.Step, r.State, r.Attempt, r.DueIn)
+	}
+	for i := range changes.Sagas {
+		r := &changes.Sagas[i]
+		p.w.detail(p.name, "saga row", "%s → %s due in %v", r.SagaID.ID, r.State, r.DueIn)
 	}
 	u.tx.entries = append(u.tx.entries, changes.Entries...)
 	u.tx.rings = append(u.tx.rings, rings(&changes)...)
@@ -359,7 +437,9 @@ func (p *process) committed(t *tx, about string) error {
 func (p *process) enter() bool {
 	db := p.svc.db
 	if db.exclusive {
-		p.w.wait(func() bool { return !db.held })
+		for db.held { // again: another one may have been first
+			p.w.wait(func() bool { return !db.held })
+		}
 		db.held = true
 	}
 	return db.exclusive

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing/synctest"
 	"time"
 
@@ -18,8 +19,12 @@ import (
 type Options struct {
 	Seed  uint64
 	Sagas int // default: 100
+	// Order is another order of events for the same seed.
+	Order uint64
 	// Without leaves kinds of faults out; a smaller story is sought that way.
 	Without []Fault
+	// With has faults in any case.
+	With []Fault
 	// Only keeps the sagas with these numbers alone.
 	Only func(saga int) bool
 	// SQLite keeps the services' rows in SQLite instead of in memory, in this folder.
@@ -32,14 +37,15 @@ type Options struct {
 
 // world is one simulated world.
 type world struct {
-	options   Options
-	seed      uint64
-	rng       *rand.Rand
-	began     time.Time
-	trace     hash.Hash64
-	steps     int
-	restAsked int
-	failure   *Failure
+	options Options
+	seed    uint64
+	rng     *rand.Rand // of what the world consists, and of what is planned
+	dice    *rand.Rand // of what happens: who is next, what fails
+	began   time.Time
+	trace   hash.Hash64
+	line    []byte
+	steps   int
+	failure *Failure
 
 	current  *routine
 	runnable []*routine
@@ -88,12 +94,15 @@ func (f *Failure) Error() string {
 func newWorld(o Options) *world {
 	o.Sagas = cmp.Or(o.Sagas, 100)
 	w := &world{
-		options: o, seed: o.Seed, rng: rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15)),
+		options: o, seed: o.Seed, rng: rand.New(rand.NewPCG(o.Seed, 1)), dice: rand.New(rand.NewPCG(o.Seed, 2+o.Order)),
 		began: time.Now(), trace: fnv.New64a(), counts: make(map[Fault]int),
 	}
 	w.faults = w.drawFaults()
 	w.auditor = newAuditor(w)
-	w.bug = plantedBugs[o.Planted]
+	w.bug = findBug(o.Planted)
+	if w.bug == nil {
+		w.bug = &bug{}
+	}
 	return w
 }
 
@@ -109,9 +118,20 @@ func (w *world) fail(guarantee, saga, text string) {
 
 // note adds a line to the trace, whose hash tells whether two runs were the same.
 func (w *world) note(who, what, about string) {
-	_, _ = fmt.Fprintf(w.trace, "%d %s %s %s\n", w.now(), who, what, about) // a hash takes everything
+	w.line = strconv.AppendInt(w.line[:0], int64(w.now()), 10)
+	for _, word := range [...]string{who, what, about} {
+		w.line = append(append(w.line, ' '), word...)
+	}
+	_, _ = w.trace.Write(w.line) // a hash takes everything
 	if w.options.Story != nil {
 		w.options.Story(fmt.Sprintf("%12v  %-14s %-22s %s", w.now(), who, what, about))
+	}
+}
+
+// detail adds a line to the story that says nothing new to the trace.
+func (w *world) detail(who, what, format string, args ...any) {
+	if w.options.Story != nil {
+		w.options.Story(fmt.Sprintf("%12v  %-14s %-22s %s", w.now(), who, what, fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -128,7 +148,7 @@ func (w *world) after(d time.Duration, do func()) {
 }
 
 // within draws a time below d.
-func (w *world) within(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d))) }
+func (w *world) within(d time.Duration) time.Duration { return time.Duration(w.dice.Int64N(int64(d))) }
 
 // run runs the world until a time, or until done, and reports whether it got there.
 func (w *world) run(until time.Duration, done func() bool) bool {
@@ -141,7 +161,7 @@ func (w *world) run(until time.Duration, done func() bool) bool {
 			w.advance(until)
 			continue
 		}
-		r := w.runnable[w.rng.IntN(len(w.runnable))]
+		r := w.runnable[w.dice.IntN(len(w.runnable))]
 		if p := r.proc; p != nil && p.paused > w.now() {
 			w.freeze(r)
 			continue
@@ -151,7 +171,7 @@ func (w *world) run(until time.Duration, done func() bool) bool {
 		switch {
 		case w.steps > w.stepMax():
 			w.fail("rest", "", fmt.Sprintf("%d effects, and no end", w.steps))
-		case !w.calm && w.faults[SlowProcess] && w.rng.IntN(400) == 0:
+		case !w.calm && w.faults[SlowProcess] && w.dice.IntN(400) == 0:
 			w.count(SlowProcess)
 			w.pass(w.now() + w.within(3*time.Second))
 		}

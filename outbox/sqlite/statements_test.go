@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/outbox/internal/table"
 )
 
@@ -29,6 +30,14 @@ func TestPlans(t *testing.T) {
 			"SEARCH choreo_step USING INDEX choreo_step_due (due_at<?)",
 			"SEARCH choreo_saga USING INDEX choreo_saga_due (due_at<?)",
 		}, 1}, // of what both found
+		"hasten steps": {
+			store.tables.Hasten(dialect, outbox.DueKind{Step: "charge"}), []any{"order", "retrying", "charge"},
+			[]string{"SEARCH choreo_step USING INDEX choreo_step_due (due_at>?)"}, 0,
+		},
+		"hasten sagas": {
+			store.tables.Hasten(dialect, outbox.DueKind{}), []any{"order", "open"},
+			[]string{"SEARCH choreo_saga USING INDEX choreo_saga_open (saga=?)"}, 0,
+		},
 		"count open":   {texts.CountOpen, []any{"order", 10}, []string{"USING COVERING INDEX choreo_saga_open (saga=?)"}, 0},
 		"parked":       {texts.Parked, []any{"7", "order", 10}, []string{"USING INDEX choreo_parked_order (saga_id=? AND saga=?)"}, 0},
 		"unpark":       {texts.Unpark[1], []any{sagas, 1, 2}, []string{"SEARCH choreo_parked USING INTEGER PRIMARY KEY (rowid=?)"}, 0},
@@ -53,4 +62,27 @@ func TestPlans(t *testing.T) {
 			require.Equal(t, c.sorts, strings.Count(plan.String(), "ORDER BY"), plan.String())
 		})
 	}
+}
+
+// TestPruneLeavesParkedWithoutRows: between the look and the deletion another process took
+// the saga's rows, and a unit parked a record of it anew.
+func TestPruneLeavesParkedWithoutRows(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "service.db"), nil)
+	require.NoError(t, err)
+	defer db.Close()
+	store := New(db, nil)
+	require.NoError(t, store.Migrate(t.Context()))
+	id := outbox.SagaID{Saga: "order", ID: "7"}
+	u, err := store.Begin(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, u.Commit(t.Context(), outbox.Changes{Park: []outbox.Parked{{SagaID: id}}}))
+	n, err := store.pruneSagas(t.Context(), "9999", []outbox.SagaID{id})
+	require.NoError(t, err)
+	require.Zero(t, n)
+	u, err = store.Begin(t.Context(), id)
+	require.NoError(t, err)
+	list, err := u.Parked(t.Context(), id, 10)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.NoError(t, u.Rollback(t.Context()))
 }
