@@ -149,6 +149,7 @@ func TestTheAuditFinds(t *testing.T) {
 		"no receipt":                         {func(r *remains) { delete(r.receipts, sent) }, "there is no receipt"},
 		"a dead letter":                      {func(r *remains) { r.letters = append(r.letters, "dead letter of o-1") }, "dead letter"},
 		"an entry in an outbox":              {func(r *remains) { r.backlog[stock] = 1 }, "outbox of stock"},
+		"a parked record":                    {func(r *remains) { r.parked = map[string]int{stock: 1} }, "parked in stock"},
 		"an open saga row":                   {func(r *remains) { set(r.sagaRows, sent, func(s *sagaRow) { s.state = choreo.RowOpen }) }, "its row should be"},
 		"a deadline that is left":            {func(r *remains) { set(r.sagaRows, sent, func(s *sagaRow) { s.due = true }) }, "its row should be"},
 		"a retry that is left":               {func(r *remains) { set(r.stepRows, reserveSent, func(s *stepRow) { s.due = true }) }, "reserve-stock is completed"},

@@ -18,6 +18,7 @@ type remains struct {
 	letters []string                   // dead letters, and records that are no events
 
 	backlog  map[string]int // of each service's outbox
+	parked   map[string]int // records that each service has parked
 	sagaRows map[sagaID]sagaRow
 	stepRows map[stepID]stepRow
 	deeds    map[deed]int
@@ -161,6 +162,11 @@ func (a *audit) checkWhole() {
 	for service, n := range a.backlog {
 		if n != 0 {
 			a.find(sagaID{}, "%d entries are left in the outbox of %s", n, service)
+		}
+	}
+	for service, n := range a.parked {
+		if n != 0 {
+			a.find(sagaID{}, "%d records are parked in %s", n, service)
 		}
 	}
 	taken := make(map[string]int64)

@@ -125,6 +125,15 @@ func one(ctx context.Context, tx pgx.Tx, query string, args ...any) error {
 	return err
 }
 
+// work keeps the transaction open for so long: whoever is killed then leaves work undone.
+func work(ctx context.Context, tx pgx.Tx, long time.Duration) error {
+	if long == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `SELECT pg_sleep($1)`, long.Seconds())
+	return err
+}
+
 // step is a handler made of functions. A step whose undo is nil has no compensation.
 type step[In, Out any] struct {
 	books
@@ -169,6 +178,9 @@ func (b books) register(p *participant.Participant[pgx.Tx], service string) {
 }
 
 func doPlace(ctx context.Context, tx pgx.Tx, call *participant.Call[purchase]) (placed, error) {
+	if err := work(ctx, tx, call.Input.Slow); err != nil {
+		return placed{}, err
+	}
 	_, err := tx.Exec(ctx, `INSERT INTO purchase VALUES ($1, $2, $3, $4, 'placed')`,
 		call.Saga, call.SagaID, call.Input.Customer, call.Input.Cents)
 	return placed{call.Input}, err
@@ -189,6 +201,9 @@ func doReserve(ctx context.Context, tx pgx.Tx, call *participant.Call[placed]) (
 	if call.Attempt <= o.ReserveFails {
 		return reserved{}, errFlaps
 	}
+	if err := work(ctx, tx, o.Slow); err != nil {
+		return reserved{}, err
+	}
 	tag, err := tx.Exec(ctx, `UPDATE stock SET on_hand = on_hand - $2, reserved = reserved + $2 WHERE sku = $1 AND on_hand >= $2`,
 		o.SKU, o.Quantity)
 	if err != nil {
@@ -205,6 +220,9 @@ func undoReserve(ctx context.Context, tx pgx.Tx, call *participant.Call[placed],
 	o := call.Input.Purchase
 	if call.Attempt <= o.ReleaseFails {
 		return errFlaps
+	}
+	if err := work(ctx, tx, o.Slow); err != nil {
+		return err
 	}
 	if err := one(ctx, tx, `UPDATE reservation SET status = 'released' WHERE (saga, order_id, sku, status) = ($1, $2, $3, 'reserved')`,
 		call.Saga, call.SagaID, out.SKU); err != nil {
@@ -224,6 +242,9 @@ func ask(ctx context.Context, tx pgx.Tx, saga, orderID string, details purchase,
 
 func askBank(ctx context.Context, tx pgx.Tx, call *participant.Call[placed]) (authorised, error) {
 	o := call.Input.Purchase
+	if err := work(ctx, tx, o.Slow); err != nil {
+		return authorised{}, err
+	}
 	after := o.AnswerAfter
 	if o.Answer == silent {
 		after = -time.Second
@@ -260,6 +281,9 @@ func askCarrier(ctx context.Context, tx pgx.Tx, call *participant.Call[charged])
 	if call.Attempt <= o.ShipFails {
 		return parcel{}, errFlaps
 	}
+	if err := work(ctx, tx, o.Slow); err != nil {
+		return parcel{}, err
+	}
 	if err := ask(ctx, tx, call.Saga, call.SagaID, o, o.ShipAfter); err != nil {
 		return parcel{}, err
 	}
@@ -269,6 +293,9 @@ func askCarrier(ctx context.Context, tx pgx.Tx, call *participant.Call[charged])
 func doHandOut(ctx context.Context, tx pgx.Tx, call *participant.Call[choreo.Join]) (parcel, error) {
 	order, _, err := choreo.OutputOf(call.Outputs, placeOrder)
 	if err != nil {
+		return parcel{}, err
+	}
+	if err := work(ctx, tx, order.Purchase.Slow); err != nil {
 		return parcel{}, err
 	}
 	got, _, err := choreo.OutputOf(call.Outputs, reserveStock)

@@ -225,11 +225,20 @@ func (r *run) supervise(ctx context.Context, fail context.CancelCauseFunc) {
 func (r *run) storm(ctx context.Context, faults []fault) error {
 	ctx, stop := context.WithTimeoutCause(ctx, *flagWithin, fmt.Errorf("not all faults are over within %v", *flagWithin))
 	defer stop()
-	placed := make(chan error, 1)
-	go func() { placed <- r.load.run(ctx, *flagSagas, *flagUnderWay) }()
-	err := r.chaos.run(ctx, faults, *flagSagas)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var placing sync.WaitGroup
+	placing.Go(func() {
+		if err := r.load.run(ctx, *flagSagas, *flagUnderWay); err != nil {
+			fail(err)
+		}
+	})
+	if err := r.chaos.run(ctx, faults, *flagSagas); err != nil {
+		fail(err)
+	}
 	r.chaos.over()
-	return errors.Join(err, <-placed)
+	placing.Wait()
+	return context.Cause(ctx)
 }
 
 // rest waits until every saga has ended, and nothing is left to do or to read.

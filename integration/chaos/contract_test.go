@@ -24,9 +24,10 @@ type purchase struct {
 	Quantity int
 	Cents    int64
 
-	ReserveFails int // attempts of reserve-stock that fail
-	ReleaseFails int // attempts of its compensation that fail
-	ShipFails    int // attempts of ship that fail
+	Slow         time.Duration // how long handlers take, besides their statements
+	ReserveFails int           // attempts of reserve-stock that fail
+	ReleaseFails int           // attempts of its compensation that fail
+	ShipFails    int           // attempts of ship that fail
 
 	Answer       verdict
 	AnswerAfter  time.Duration // how long the bank takes

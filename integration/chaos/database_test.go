@@ -59,13 +59,13 @@ func (d *database) ask(ctx context.Context, query string, args ...any) int {
 	return n
 }
 
-// unsettled returns what is left to do: entries of outboxes, rows that are not at rest
-// or due, and open sagas.
+// unsettled returns what is left to do: entries of outboxes, parked records, rows that are
+// not at rest or due, and open sagas.
 func (d *database) unsettled(ctx context.Context) (int, error) {
 	all := 0
 	for _, service := range services {
 		var n int
-		err := d.pool.QueryRow(ctx, fmt.Sprintf(`SELECT (SELECT count(*) FROM %[1]s.choreo_outbox)
+		err := d.pool.QueryRow(ctx, fmt.Sprintf(`SELECT (SELECT count(*) FROM %[1]s.choreo_outbox) + (SELECT count(*) FROM %[1]s.choreo_parked)
 			+ (SELECT count(*) FROM %[1]s.choreo_step WHERE due_at IS NOT NULL OR state NOT IN ('completed', 'failed', 'skipped', 'undone'))
 			+ (SELECT count(*) FROM %[1]s.choreo_saga WHERE due_at IS NOT NULL OR state <> 'closed')`, service)).Scan(&n)
 		if err != nil {
@@ -78,7 +78,7 @@ func (d *database) unsettled(ctx context.Context) (int, error) {
 
 // gather reads all that the services and their handlers have written.
 func (d *database) gather(ctx context.Context, r *remains) error {
-	r.backlog = make(map[string]int)
+	r.backlog, r.parked = make(map[string]int), make(map[string]int)
 	r.sagaRows = make(map[sagaID]sagaRow)
 	r.stepRows = make(map[stepID]stepRow)
 	r.deeds = make(map[deed]int)
@@ -127,11 +127,12 @@ func (d *database) gather(ctx context.Context, r *remains) error {
 
 // gatherRows reads Choreo's tables and the deeds of one service.
 func (d *database) gatherRows(ctx context.Context, r *remains, service string) error {
-	var n int
-	if err := d.pool.QueryRow(ctx, `SELECT count(*) FROM `+service+`.choreo_outbox`).Scan(&n); err != nil {
+	var entries, parked int
+	if err := d.pool.QueryRow(ctx, fmt.Sprintf(`SELECT (SELECT count(*) FROM %[1]s.choreo_outbox), (SELECT count(*) FROM %[1]s.choreo_parked)`,
+		service)).Scan(&entries, &parked); err != nil {
 		return err
 	}
-	r.backlog[service] = n
+	r.backlog[service], r.parked[service] = entries, parked
 	rows, err := keyed(ctx, d.pool, `SELECT saga, saga_id, state, due_at IS NOT NULL FROM `+service+`.choreo_saga`,
 		func(row pgx.Row, id *sagaID, s *sagaRow) error {
 			s.service = service
@@ -197,7 +198,7 @@ func keyed[K comparable, V any](ctx context.Context, db *pgxpool.Pool, query str
 
 // tables are those of a service that are kept when a run has failed.
 func tables(service string) []string {
-	names := []string{"choreo_step", "choreo_saga", "choreo_outbox", "deed"}
+	names := []string{"choreo_step", "choreo_saga", "choreo_outbox", "choreo_parked", "deed"}
 	return append(names, map[string][]string{
 		orders: {"receipt", "purchase"}, stock: {"stock", "reservation"},
 		payments: {"account", "hold", "request"}, shipping: {"shipment", "request"},
@@ -234,7 +235,7 @@ func (d *database) rowsOf(ctx context.Context, id sagaID) (lines []string, err e
 		for _, table := range tables(service) {
 			column := "order_id"
 			switch table {
-			case "choreo_step", "choreo_saga":
+			case "choreo_step", "choreo_saga", "choreo_parked":
 				column = "saga_id"
 			case "choreo_outbox":
 				column = "aggregateid"

@@ -29,6 +29,9 @@ func draw(seed uint64, i int) *errand {
 		Answer: approves, AnswerAfter: spread(r, time.Millisecond, 3*time.Second), Patience: 25 * time.Second,
 		ShipAfter: spread(r, time.Millisecond, 3*time.Second), ShipPatience: time.Second,
 	}
+	if r.Float64() < 0.10 {
+		o.Slow = spread(r, 20*time.Millisecond, time.Second)
+	}
 	switch p := r.Float64(); {
 	case p < 0.10:
 		o.ReserveFails = 1 + r.IntN(3)

@@ -139,7 +139,7 @@ func (c *chaos) begin(ctx context.Context, f fault) error {
 		if err != nil {
 			return err
 		}
-		busy := c.database.busy(ctx, m.Process)
+		busy := c.awaitWork(ctx, m)
 		c.say("%s: %s, away for %v", f.kind, m.Process, f.long)
 		if err := c.fleet.kill(ctx, m, f.long); err != nil {
 			return err
@@ -221,6 +221,22 @@ func (c *chaos) kafkaOutage(ctx context.Context, f fault, end func(context.Conte
 		c.tell(f, &c.met.backlog, c.database.backlog(ctx))
 		return c.kafka.Start(ctx)
 	})
+}
+
+// killWithin is how long the kill of a process waits for it to be in the middle of a
+// transaction.
+const killWithin = 500 * time.Millisecond
+
+// awaitWork waits a little until a process has transactions open, and returns how many.
+func (c *chaos) awaitWork(ctx context.Context, m *member) int {
+	ctx, cancel := context.WithTimeout(ctx, killWithin)
+	defer cancel()
+	for {
+		busy := c.database.busy(ctx, m.Process)
+		if busy > 0 || pause(ctx, 5*time.Millisecond) != nil {
+			return busy
+		}
+	}
 }
 
 // outage takes a server away, after one that it is away already.
