@@ -206,7 +206,7 @@ func (c *chaos) postgresOutage(ctx context.Context, f fault, end func(context.Co
 		}
 		_ = pause(ctx, f.long)
 		c.tell(f, &c.met.database, busy)
-		return c.postgres.Start(ctx)
+		return c.postgres.Start(context.WithoutCancel(ctx)) // a run that fails looks at what is left
 	})
 }
 
@@ -219,7 +219,7 @@ func (c *chaos) kafkaOutage(ctx context.Context, f fault, end func(context.Conte
 		}
 		_ = pause(ctx, f.long)
 		c.tell(f, &c.met.backlog, c.database.backlog(ctx))
-		return c.kafka.Start(ctx)
+		return c.kafka.Start(context.WithoutCancel(ctx))
 	})
 }
 
