@@ -38,6 +38,12 @@ race: ## the same under the race detector
 integration: servers-up ## run the tests on real Kafka and PostgreSQL, which it starts
 	$(SERVERS) go test -race -count=1 -p 1 -timeout 15m ./integration/...
 
+.PHONY: chaos
+chaos: servers-up ## 20,000 orders while processes and both servers are killed (CHAOS="-chaos.seed=7 -chaos.sagas=5000")
+	$(SERVERS) go test -count=1 -timeout 4h -v -run '^TestChaos$$' ./integration/chaos \
+		-chaos.sagas=20000 -chaos.under-way=500 -chaos.kills=200 -chaos.stops=20 -chaos.kafkas=10 -chaos.databases=20 \
+		-chaos.within=3h -chaos.rest=5m $(CHAOS)
+
 SEEDS := 1000
 FIRST := 1
 .PHONY: sim

@@ -288,6 +288,31 @@ func TestPostgresLostConnection(t *testing.T) {
 	require.NoError(t, u.Rollback(ctx))
 }
 
+// Also in the caller's transaction, the store's own statements tell the end of the
+// connection from the same error met elsewhere.
+func TestPostgresLostConnectionOfTheCaller(t *testing.T) {
+	db := newOutboxDatabase(t)
+	wires := &wires{open: make(map[*wire]struct{}), eof: true}
+	store, _, pool, _ := db.stores(t, wires)
+	ctx := t.Context()
+	for name, do := range map[string]func(pgx.Tx, outbox.Unit[pgx.Tx]) error{
+		"Join":      func(tx pgx.Tx, _ outbox.Unit[pgx.Tx]) error { _, err := store.Join(ctx, tx, orderID(2)); return err },
+		"Commit":    func(_ pgx.Tx, u outbox.Unit[pgx.Tx]) error { return u.Commit(ctx, forwardStep(orderID(1))) },
+		"Parked":    func(_ pgx.Tx, u outbox.Unit[pgx.Tx]) error { _, err := u.Parked(ctx, orderID(1), 1); return err },
+		"CountOpen": func(_ pgx.Tx, u outbox.Unit[pgx.Tx]) error { _, err := u.CountOpen(ctx, "order", 1); return err },
+	} {
+		tx, err := pool.Begin(ctx)
+		require.NoError(t, err)
+		u, err := store.Join(ctx, tx, orderID(1))
+		require.NoError(t, err)
+		end := wires.cut(0, true)
+		err = do(tx, u)
+		require.True(t, end(), name)
+		require.True(t, store.Transient(err), "%s: %v", name, err)
+		_ = tx.Rollback(ctx) // its connection is gone
+	}
+}
+
 func TestPostgresMigrate(t *testing.T) {
 	db := newOutboxDatabase(t)
 	native, overSQL, pool, schema := db.stores(t, nil)

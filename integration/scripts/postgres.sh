@@ -9,13 +9,14 @@ set -euo pipefail
 usage() {
 	cat >&2 <<-EOF
 		usage: ${0##*/} COMMAND
-		  start    start the server and wait until it serves; nothing if it runs
-		  stop     shut it down; its data stay
-		  restart  stop and start, on the same port with the same data
-		  kill     end it with SIGKILL, as a crash would
-		  status   say whether it runs; exit code 3 if not
-		  dsn      print the connection string; exit code 3 if it does not run
-		  clean    stop it and delete its data
+		  start      start the server and wait until it serves; nothing if it runs
+		  stop       shut it down; its data stay
+		  immediate  shut it down at once, so that the next start has to recover
+		  restart    stop and start, on the same port with the same data
+		  kill       end it with SIGKILL, as a crash would
+		  status     say whether it runs; exit code 3 if not
+		  dsn        print the connection string; exit code 3 if it does not run
+		  clean      stop it and delete its data
 		environment:
 		  CHOREO_CACHE          folder for data and log (default: .cache of the checkout)
 		  CHOREO_POSTGRES_PORT  port on 127.0.0.1 (default: that of the last start, else 15432; 0: any free one)
@@ -115,13 +116,14 @@ start() {
 	say "PostgreSQL $(<"$data/PG_VERSION") serves on 127.0.0.1:$port (process $(postmaster), log $log)"
 }
 
+# stop MODE: fast ends the sessions that are open; immediate breaks them off, and writes
+# nothing more.
 stop() {
 	if ! running >/dev/null; then
 		say "does not run"
 		return
 	fi
-	# fast: sessions that are open are ended.
-	as_server_user "$(bin_folder)/pg_ctl" --pgdata "$data" --mode fast --wait --timeout 60 --silent stop >/dev/null ||
+	as_server_user "$(bin_folder)/pg_ctl" --pgdata "$data" --mode "$1" --wait --timeout 60 --silent stop >/dev/null ||
 		die "the server did not stop: see $log"
 	say "stopped"
 }
@@ -164,19 +166,20 @@ status | dsn)
 	"$1"
 	exit
 	;;
-start | stop | restart | kill | clean) alone "$home" ;;
+start | stop | immediate | restart | kill | clean) alone "$home" ;;
 *) usage ;;
 esac
 case $1 in
 start) start ;;
-stop) stop ;;
+stop) stop fast ;;
+immediate) stop immediate ;;
 restart)
-	stop
+	stop fast
 	start
 	;;
 kill) kill_now ;;
 clean)
-	stop
+	stop fast
 	rm -rf "$data" "$log" "$port_file"
 	;;
 esac

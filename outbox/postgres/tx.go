@@ -34,12 +34,14 @@ func (e *lostError) Error() string { return fmt.Sprintf("the connection broke: %
 
 func (e *lostError) Unwrap() error { return e.err }
 
+func (t *handlerTx) mark(err error) error { return mark(t.tx, err) }
+
 // mark marks an error if the connection is gone. pgx also gives a connection up when the
 // statement's context ends; that is the caller's doing.
-func (t *handlerTx) mark(err error) error {
+func mark(tx pgx.Tx, err error) error {
 	var sent *pgconn.PgError
 	switch {
-	case err == nil, !t.tx.Conn().IsClosed(), errors.As(err, &sent),
+	case err == nil, !tx.Conn().IsClosed(), errors.As(err, &sent),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}

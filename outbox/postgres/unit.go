@@ -72,7 +72,7 @@ func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (ou
 	queries := s.base.queueLoad(&batch, sagas)
 	u := &unit{store: s, tx: tx}
 	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, queries, sagas); err != nil {
-		return nil, fmt.Errorf("join: %w", explain(err))
+		return nil, fmt.Errorf("join: %w", explain(mark(tx, err)))
 	}
 	return u, nil
 }
@@ -141,12 +141,12 @@ func (u *unit) Parked(ctx context.Context, saga outbox.SagaID, limit int) ([]out
 	}
 	rows, err := u.Tx().Query(ctx, u.store.base.texts.Parked, saga.ID, saga.Saga, limit)
 	if err != nil {
-		return nil, fmt.Errorf("parked records: %w", explain(err))
+		return nil, fmt.Errorf("parked records: %w", explain(mark(u.tx, err)))
 	}
 	defer rows.Close()
 	list, err := table.ReadParked(rows, saga)
 	if err != nil {
-		return nil, fmt.Errorf("parked records: %w", explain(err))
+		return nil, fmt.Errorf("parked records: %w", explain(mark(u.tx, err)))
 	}
 	return list, nil
 }
@@ -154,7 +154,7 @@ func (u *unit) Parked(ctx context.Context, saga outbox.SagaID, limit int) ([]out
 // CountOpen counts the open sagas of a definition.
 func (u *unit) CountOpen(ctx context.Context, saga string, limit int) (n int, err error) {
 	if err := u.Tx().QueryRow(ctx, u.store.base.texts.CountOpen, saga, limit).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count open sagas: %w", explain(err))
+		return 0, fmt.Errorf("count open sagas: %w", explain(mark(u.tx, err)))
 	}
 	return n, nil
 }
@@ -227,10 +227,8 @@ func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
 	switch {
 	case err != nil && u.conn != nil && u.mayHaveCommitted(err, done == batch.Len()):
 		return fmt.Errorf("%w: %w", outbox.ErrUnknownOutcome, err)
-	case err != nil && u.conn != nil:
-		return explain(u.handler.mark(err))
 	case err != nil:
-		return explain(err)
+		return explain(mark(u.tx, err))
 	case u.conn != nil && tag.String() != "COMMIT":
 		return errAborted
 	}

@@ -278,6 +278,26 @@ func TestTheGroupRefusesForGood(t *testing.T) {
 	require.ErrorContains(t, err, "Authorization Failed")
 }
 
+// A broker that still loads a group after a restart answers its heartbeats as if all was
+// well, but lets nobody join. A member that tried would come back as another one.
+func TestAMemberWaitsUntilItsGroupIsLoaded(t *testing.T) {
+	c := cluster(t, kfake.NumBrokers(1))
+	log := open(t, kafka.Config{Brokers: c.ListenAddrs()})
+	r := read(t, log, topics.ConsumeConfig{SessionTimeout: patience})
+	r.until(func(s topics.ConsumeState) bool { return s.Partitions == 3 })
+	joined := make(chan string, 100)
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Count: -1, When: func(request kmsg.Request) bool {
+		joined <- request.(*kmsg.JoinGroupRequest).MemberID
+		return false
+	}})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup, kmsg.OffsetFetch}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: 3})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.RebalanceInProgress})
+	r.until(func(s topics.ConsumeState) bool { return s.Partitions == 0 })
+	r.until(func(s topics.ConsumeState) bool { return s.Partitions == 3 })
+	require.Len(t, joined, 1)
+	require.NotEmpty(t, <-joined, "it is the member that it was")
+}
+
 func TestLogins(t *testing.T) {
 	certificate, trust := selfSigned(t)
 	secure := kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}})

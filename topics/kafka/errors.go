@@ -57,8 +57,7 @@ func forGood(err error) bool {
 	return errors.As(err, &code) && slices.Contains(refused, code)
 }
 
-// answered reports whether a coordinator that is ready has answered a heartbeat: err is
-// its answer.
+// answered reports whether a coordinator that is ready has answered: err is its answer.
 func answered(err error) bool {
 	var code segmentio.Error
 	if err == nil {

@@ -8,7 +8,7 @@ import (
 
 	segmentio "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/findcoordinator"
-	"github.com/segmentio/kafka-go/protocol/heartbeat"
+	"github.com/segmentio/kafka-go/protocol/offsetfetch"
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/topics"
@@ -77,13 +77,13 @@ func (c *consumer) runGeneration(ctx context.Context, over <-chan struct{}, grou
 	return err
 }
 
-// awaitCoordinator waits until the group's coordinator answers a heartbeat, whatever it
-// says, or ctx ends. kafka-go joins as soon as a generation is over, and forgets its
-// member id when it finds no coordinator that is ready; it would then come back as a new
-// member, and the group would wait a session timeout for the old one.
+// awaitCoordinator waits until the group's coordinator is ready, or ctx ends. kafka-go joins
+// as soon as a generation is over, and forgets its member id when it finds no coordinator
+// that is ready; it would then come back as a new member, and the group would wait a session
+// timeout for the old one.
 func (c *consumer) awaitCoordinator(ctx context.Context, group *segmentio.Generation) {
 	for failures := 1; ctx.Err() == nil; failures++ {
-		err := c.heartbeat(ctx, group)
+		err := c.askCoordinator(ctx, group)
 		if answered(err) || ctx.Err() != nil {
 			return
 		}
@@ -97,8 +97,10 @@ func (c *consumer) awaitCoordinator(ctx context.Context, group *segmentio.Genera
 	}
 }
 
-// heartbeat asks for the group's coordinator and returns its answer to a heartbeat.
-func (c *consumer) heartbeat(ctx context.Context, group *segmentio.Generation) error {
+// askCoordinator asks the group's coordinator for the offsets of no partition, and returns
+// the error that it answers. A heartbeat would not do: while Kafka loads a group after a
+// restart, it answers these as if all was well, and lets nobody join yet.
+func (c *consumer) askCoordinator(ctx context.Context, group *segmentio.Generation) error {
 	clientID := c.log.config.ClientID
 	find := &routed{broker: anyBroker, clientID: clientID, request: &findcoordinator.Request{Key: group.GroupID}}
 	if _, err := c.log.roundTrip(ctx, find); err != nil {
@@ -111,12 +113,12 @@ func (c *consumer) heartbeat(ctx context.Context, group *segmentio.Generation) e
 	if coordinator.ErrorCode != 0 {
 		return codeError(coordinator.ErrorCode)
 	}
-	beat := &routed{broker: coordinator.NodeID, clientID: clientID, request: &heartbeat.Request{
-		GroupID: group.GroupID, GenerationID: group.ID, MemberID: group.MemberID}}
-	if _, err := c.log.roundTrip(ctx, beat); err != nil {
+	ask := &routed{broker: coordinator.NodeID, clientID: clientID, request: &offsetfetch.Request{
+		GroupID: group.GroupID, Topics: []offsetfetch.RequestTopic{}}}
+	if _, err := c.log.roundTrip(ctx, ask); err != nil {
 		return err
 	}
-	if answer, ok := beat.response.(*heartbeat.Response); ok {
+	if answer, ok := ask.response.(*offsetfetch.Response); ok {
 		return codeError(answer.ErrorCode)
 	}
 	return segmentio.GroupCoordinatorNotAvailable

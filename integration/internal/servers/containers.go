@@ -190,7 +190,7 @@ func (i image) do(ctx context.Context, c testcontainers.Container, verb, addr st
 	switch verb {
 	case "stop":
 		return c.Stop(ctx, nil)
-	case "kill":
+	case "kill", "immediate":
 		return c.Stop(ctx, new(time.Duration)) // no time to stop: SIGKILL
 	}
 	if !c.IsRunning() {

@@ -18,7 +18,8 @@
 // Tests that stop a server ask for its [Control]. There is one for a container, for a
 // local server if CHOREO_TEST_REQUIRE_SERVERS is 1, and for an address from the
 // environment if CHOREO_TEST_KAFKA_CONTROL or CHOREO_TEST_POSTGRES_CONTROL names a
-// program that takes the arguments start, stop and kill as those scripts do. Such
-// tests must not run beside others: they do not call t.Parallel, and packages that use
-// the same servers run one after the other ("go test -p 1").
+// program that takes the arguments start, stop and kill, and for PostgreSQL immediate,
+// as those scripts do. Such tests must not run beside others: they do not call
+// t.Parallel, and packages that use the same servers run one after the other
+// ("go test -p 1").
 package servers
