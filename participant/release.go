@@ -56,7 +56,9 @@ func (p *Participant[Tx]) release(ctx context.Context, id outbox.SagaID, due *ou
 func (r *release[Tx]) decide(ctx context.Context, v *view[Tx]) (*call, error) {
 	marker := v.steps[choreo.ParkedRow]
 	before := r.seq
-	r.seq, r.step, r.last = 0, "", false // what the last unit was about is not handled by this one
+	// What the last unit was about is not handled by this one, nor is anything over that it did
+	// not commit.
+	r.seq, r.step, r.last, r.over = 0, "", false, false
 	switch {
 	case r.command != nil && marker.Origin.Answered(r.command.ID):
 		r.over = true // it was answered before

@@ -187,3 +187,31 @@ func TestG7NoLossWhenTwoProcessesTryToRelease(t *testing.T) {
 		require.Equal(t, releasedEvent, next.emitted()[len(next.emitted())-1])
 	})
 }
+
+// The transaction that would have ended the queue fails, and by the next attempt something
+// has joined the queue.
+func TestACommandIsAnsweredWhateverJoinsTheQueue(t *testing.T) {
+	each(t, func(t *testing.T, b build) {
+		db := memory.NewDatabase()
+		newPaymentsWith(t, db, b.old).read(b.trigger("17"))
+		next, other := newPaymentsWith(t, db, b.new), newPaymentsWith(t, db, b.new)
+		failed := false
+		next.memory.SetHook(func(e memory.Effect) error {
+			switch {
+			case e.Op == memory.OpCommit && !e.After && !failed:
+				failed = true
+				return memory.ErrConnectionLost
+			case e.Op == memory.OpBegin && !e.After && failed:
+				next.memory.SetHook(nil)
+				other.read(b.failed("17"))
+			}
+			return nil
+		})
+		request := b.releaseRequest("17", "deployed")
+		next.read(request)
+		require.True(t, failed)
+		require.Equal(t, goneThrough, next.emitted())
+		require.Equal(t, request.ID, next.last().CausationID)
+		require.Empty(t, queue(t, db, "17"))
+	})
+}
