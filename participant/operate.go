@@ -66,7 +66,8 @@ func Release[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySag
 // steps that have nothing to undo stay done. Any participant of the saga may give the command. The
 // arbiter answers with Aborted or, where the pivot has completed or the saga goes or went
 // backwards already, with AbortRejected, which says so. Nobody answers for a saga of which the
-// arbiter has pruned its row; see Config.Horizon. ForceAbort returns when the command is
+// arbiter has pruned its row, and a step whose row has been pruned is not undone any more: use
+// it within Config.Horizon of the saga's start. ForceAbort returns when the command is
 // committed. As to the saga's version it is as [Cancel].
 func ForceAbort[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, who Operator) error {
 	why := &choreo.Error{Class: choreo.ClassCancelled, Code: "forced", Err: errors.New(who.Note)}
