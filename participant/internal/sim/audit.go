@@ -144,18 +144,21 @@ func (a *auditor) story(id string) *story {
 	return a.sagas[id]
 }
 
-// of makes sure that the story knows its shape.
+// of makes sure that the story knows its shape. Until the saga starts that is a guess: who asks
+// for something may name another version.
 func (a *auditor) of(e *record) *story {
 	s := a.story(e.sagaID)
-	if s.shape != nil {
+	if s.shape != nil && (s.begun > 0 || e.typ != evStarted || s.shape.version == e.version) {
 		return s
 	}
 	for _, sh := range a.w.shapes {
 		if sh.name == e.saga && sh.version == e.version {
 			s.shape = sh
 			s.acts, s.marks = make([]act, len(sh.steps)), make([]mark, len(sh.steps))
-			s.home, s.answers, s.parked = homeUnknown, make(map[string]int), make(map[string]bool)
 		}
+	}
+	if s.answers == nil {
+		s.home, s.answers, s.parked = homeUnknown, make(map[string]int), make(map[string]bool)
 	}
 	return s
 }
