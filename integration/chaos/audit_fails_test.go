@@ -55,6 +55,8 @@ func sample() *remains {
 	r.deeds[deed{stepID{sent.saga, sent.id, "authorise"}, "answer"}]++
 	r.deeds[deed{stepID{sent.saga, sent.id, "ship"}, "answer"}]++
 	request := r.add(sent, stock, choreo.AbortRequested, "", "cancelled")
+	passed := r.add(sent, orders, choreo.AbortRequested, "", "cancelled")
+	passed.CausationID, request = request.ID, passed
 	r.add(sent, payments, choreo.AbortRejected, "", "cancelled").CausationID = request.ID
 
 	r.add(turned, orders, choreo.Started, "", "")
@@ -168,7 +170,12 @@ func TestTheAuditFinds(t *testing.T) {
 			r.first(sent, choreo.StepCompleted, "place-order").Time = r.first(sent, choreo.StepCompleted, "confirm").Time.Add(time.Second)
 		}, "but stands before it"},
 		"a request without an answer": {func(r *remains) { r.drop(sent, choreo.AbortRejected, "") }, "has no answer"},
-		"a cancel that got lost":      {func(r *remains) { r.orders[sent].cancelled = 2 }, "2 cancels were accepted, 1 are in the log"},
+		"a request that was not passed on": {func(r *remains) {
+			r.drop(sent, choreo.AbortRejected, "")
+			r.drop(sent, choreo.AbortRequested, "")
+			r.add(sent, stock, choreo.AbortRequested, "", "cancelled")
+		}, "has no answer"},
+		"a cancel that got lost": {func(r *remains) { r.orders[sent].cancelled = 2 }, "2 cancels were accepted, 1 are in the log"},
 		"a deadline that came early": {func(r *remains) {
 			r.first(turned, choreo.Started, "").Time = r.first(turned, choreo.AbortRequested, "").Time
 		}, "was passed after 0s"},

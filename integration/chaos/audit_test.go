@@ -321,6 +321,10 @@ func (s *sagaAudit) checkAborts() {
 		case choreo.Aborted:
 			answered[ev.CausationID] = true
 			s.tally.aborted++
+		case choreo.AbortRequested:
+			if passedOn(ev) {
+				answered[ev.CausationID] = true
+			}
 		case choreo.AbortRejected:
 			answered[ev.CausationID] = true
 			s.tally.rejected++
@@ -334,10 +338,13 @@ func (s *sagaAudit) checkAborts() {
 		if ev.Type != choreo.AbortRequested {
 			continue
 		}
-		s.tally.requests++
 		if !answered[ev.ID] {
 			s.wrong("%s has no answer", line(ev))
 		}
+		if passedOn(ev) {
+			continue
+		}
+		s.tally.requests++
 		if ev.Failure.Code == "deadline" {
 			deadlines++
 			if after := ev.Time.Sub(s.in.StartedAt); after < deadline-time.Millisecond {
@@ -355,6 +362,10 @@ func (s *sagaAudit) checkAborts() {
 		s.wrong("%d cancels were accepted, %d are in the log", s.order.cancelled, cancels)
 	}
 }
+
+// passedOn reports whether a request is that of somebody who did not know the saga's home
+// partition: the initiator says it again there, and is answered.
+func passedOn(ev *choreo.Event) bool { return ev.Type == choreo.AbortRequested && ev.CausationID != "" }
 
 // checkCauses checks that the saga ended as it did for a reason that was drawn for it:
 // an outage, a kill or a stop is none.
