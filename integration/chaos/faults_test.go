@@ -139,7 +139,7 @@ func (c *chaos) begin(ctx context.Context, f fault) error {
 		if err != nil {
 			return err
 		}
-		busy := c.awaitWork(ctx, m)
+		busy := await(ctx, killWithin, func() int { return c.database.busy(ctx, m.Process) })
 		c.say("%s: %s, away for %v", f.kind, m.Process, f.long)
 		if err := c.fleet.kill(ctx, m, f.long); err != nil {
 			return err
@@ -218,23 +218,28 @@ func (c *chaos) kafkaOutage(ctx context.Context, f fault, end func(context.Conte
 			return err
 		}
 		_ = pause(ctx, f.long)
-		c.tell(f, &c.met.backlog, c.database.backlog(ctx))
+		c.tell(f, &c.met.backlog, await(ctx, fillWithin, func() int { return c.database.backlog(ctx) }))
 		return c.kafka.Start(context.WithoutCancel(ctx))
 	})
 }
 
-// killWithin is how long the kill of a process waits for it to be in the middle of a
-// transaction.
-const killWithin = 500 * time.Millisecond
+const (
+	// killWithin is how long the kill of a process waits for it to be in the middle of a
+	// transaction.
+	killWithin = 500 * time.Millisecond
+	// fillWithin is how long Kafka stays away until an outbox fills: pending steps are
+	// answered within a few seconds.
+	fillWithin = 5 * time.Second
+)
 
-// awaitWork waits a little until a process has transactions open, and returns how many.
-func (c *chaos) awaitWork(ctx context.Context, m *member) int {
-	ctx, cancel := context.WithTimeout(ctx, killWithin)
+// await waits a little until there is something, and returns how much.
+func await(ctx context.Context, within time.Duration, count func() int) int {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
-		busy := c.database.busy(ctx, m.Process)
-		if busy > 0 || pause(ctx, 5*time.Millisecond) != nil {
-			return busy
+		n := count()
+		if n > 0 || pause(ctx, 5*time.Millisecond) != nil {
+			return n
 		}
 	}
 }
