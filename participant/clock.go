@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -151,7 +152,7 @@ func (p *Participant[Tx]) hasten(ctx context.Context) error {
 	if p.hastened.Load() {
 		return nil
 	}
-	for saga := range p.topicOf {
+	for _, saga := range slices.Sorted(maps.Keys(p.topicOf)) {
 		if _, err := p.store.Hasten(ctx, outbox.DueKind{Saga: saga, Step: choreo.ParkedRow, State: choreo.RowParked}); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ type auditor struct {
 	ids     map[string]string   // event id → its saga, of all that was committed
 	seen    map[string]bool     // event ids that are in the log
 	left    map[outlet][]string // committed and not yet in the log, in commit order
-	read_   map[string]int      // topic → records that were read
+	reading map[string]int      // topic → records that were read
 	garbage int
 	pruned  int
 	late    bool // rows may have been pruned
@@ -67,14 +67,14 @@ type mark struct {
 func newAuditor(w *world) *auditor {
 	return &auditor{
 		w: w, sagas: make(map[string]*story), ids: make(map[string]string), seen: make(map[string]bool),
-		left: make(map[outlet][]string), read_: make(map[string]int),
+		left: make(map[outlet][]string), reading: make(map[string]int),
 	}
 }
 
 // record is an event as it is on the wire.
 type record struct {
 	typ, id, saga, sagaID, step, source string
-	version                             int
+	version, attempt                    int
 	bypassed, keep, by, force           bool
 	code, causation                     string
 	partition                           int32
@@ -105,6 +105,8 @@ func parse(r *choreo.Record) record {
 			e.keep = v == "none"
 		case "ce_by":
 			e.by = v != ""
+		case "ce_attempt":
+			e.attempt, _ = strconv.Atoi(v) // 0: no handler ran
 		case "ce_errorcode":
 			e.code = v
 		case "ce_force":
@@ -163,11 +165,10 @@ func (a *auditor) of(e *record) *story {
 	return s
 }
 
-func (s *shape) index(step string) int {
-	return slices.IndexFunc(s.steps, func(st step_) bool { return st.name == step })
+// index returns the place of a step, or -1.
+func (s *shape) index(name string) int {
+	return slices.IndexFunc(s.steps, func(st step) bool { return st.name == name })
 }
-
-type step_ = step
 
 // commit is told what a transaction did and what it put into the outbox.
 func (a *auditor) commit(p *process, t *tx) {
@@ -321,8 +322,8 @@ func (a *auditor) read(topic string) {
 	if !slices.Contains(a.w.topicSet, topic) {
 		return
 	}
-	records := a.w.log.RecordsSince(topic, a.read_[topic])
-	a.read_[topic] += len(records)
+	records := a.w.log.RecordsSince(topic, a.reading[topic])
+	a.reading[topic] += len(records)
 	for i := range records {
 		e := parse(&records[i])
 		switch {
@@ -424,6 +425,11 @@ func (a *auditor) publishedStep(s *story, i int, e *record) {
 	m := &s.marks[i]
 	switch e.typ {
 	case evCompleted:
+		// What fails for ever may have been mended, and a pending step is begun again after a no.
+		f := a.w.fateOf(s.id, &s.shape.steps[i])
+		if most := f.failures + 1; !e.by && !e.bypassed && f.pending == 0 && f.failures != endless && e.attempt > most {
+			a.w.fail("outage", s.id, fmt.Sprintf("%s took %d attempts, of which its handler fails %d", e.step, e.attempt, f.failures))
+		}
 		m.done, m.bypassed, m.stuck = true, e.bypassed, false
 	case evFailed:
 		m.failed = true

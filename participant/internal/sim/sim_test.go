@@ -113,6 +113,11 @@ func TestSimulation(t *testing.T) {
 					o := options(*first + uint64(i))
 					r := simulate(t, o)
 					sum.add(&r)
+					if i%10 == 0 && o.Story == nil { // that a seed replays hangs on all of the code
+						if again := simulate(t, o); again.Trace != r.Trace || again.Effects != r.Effects {
+							t.Errorf("seed %d went another way when it was run again", o.Seed)
+						}
+					}
 					if (i+1)%1000 == 0 {
 						fmt.Fprintf(os.Stderr, "%d of %d seeds, %v\n", i+1, n, time.Since(began).Round(time.Second))
 					}

@@ -70,11 +70,7 @@ func (p *process) reach(op, about string) error {
 	if p.w.now() < p.svc.db.away {
 		return fmt.Errorf("%s: database: %w", op, errAway)
 	}
-	oneIn := 700
-	if p.w.bug.blames {
-		oneIn = 100
-	}
-	if p.w.strikes(StatementFailed, oneIn) {
+	if p.w.strikes(StatementFailed, 700) {
 		return fmt.Errorf("%s: %w", op, errFault)
 	}
 	return nil
@@ -197,7 +193,7 @@ func (c *connection[Tx]) Due(ctx context.Context, query outbox.DueQuery) ([]outb
 
 // Hasten implements outbox.Store.
 func (c *connection[Tx]) Hasten(ctx context.Context, kind outbox.DueKind) (int, error) {
-	if err := c.p.reach("hasten", ""); err != nil {
+	if err := c.p.reach("hasten", kind.Saga); err != nil {
 		return 0, err
 	}
 	defer c.p.leave(c.p.enter())
