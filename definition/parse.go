@@ -405,6 +405,7 @@ func faultKeys() []faultKey {
 		{"name", "", "", false, "rename the step"},
 		{"version", "", "version", false, "write 1 for the first version"},
 		{"no-steps", "", "steps", false, "add a step under \"steps\""},
+		{"duplicate-step", "", "", false, "drop one of the two, or rename it"},
 		{"no-owner", "", "owner", false, "name the service in \"owner\""},
 		{"unknown-step", "After", "after", true, known},
 		{"unknown-step", "UndoAfter", "undo-after", true, known},
