@@ -60,7 +60,6 @@ func Codes() []CodeInfo {
 		{"binding", "choreo", errors, nil, "a function is given for a name that no step has"},
 
 		{"namespace", "lint", errors, nil, "the namespace cannot begin the names of topics"},
-		{"topic-name", "lint", errors, nil, "the name of a topic is too long for Kafka"},
 		{"duplicate-version", "lint", errors, nil, "two documents are one version of one saga"},
 		{"unknown-owner", "lint", errors, nil, "a step is owned by none of the services"},
 		{"bad-schema", "lint", errors, nil, "a schema cannot be understood"},

@@ -99,7 +99,6 @@
 // Those of [Lint]:
 //
 //	namespace               the namespace cannot begin the names of topics (error)
-//	topic-name              the name of a topic is too long for Kafka (error)
 //	duplicate-version       two documents are one version of one saga (error)
 //	unknown-owner           a step is owned by none of the services (error)
 //	bad-schema              a schema cannot be understood (error)
