@@ -119,6 +119,7 @@ func TestWhatCannotBeUnderstoodSaysWhatToDo(t *testing.T) {
 		"json schema":           {jsonOf(`{"type": "strin"}`), "correct the JSON Schema"},
 		"json reference":        {jsonOf(`{"$ref": "https://shop.example/a.json"}`), `"https://shop.example/a.json" is not among the references: add it`},
 		"json pattern":          {jsonOf(`{"pattern": "(?=a)"}`), "RE2"},
+		"json loop":             {jsonOf(`{"anyOf": [{"type": "string"}, {"$ref": "#"}]}`), "refers to itself without going into a property or an item"},
 		"json number":           {jsonOf(`{"minimum": 1e999999999}`), "keep exponents within ±400"},
 		"json digits":           {jsonOf(`{"minimum": ` + strings.Repeat("9", 900) + `}`), "900 digits"},
 		"json alternatives":     {jsonOf(`{"anyOf": [` + strings.TrimSuffix(strings.Repeat("{},", 300), ",") + `]}`), "anyOf has 300 schemas, and 256 are the most"},
