@@ -80,6 +80,15 @@ func cases() []vector {
 		read(record(`{"name":"a","type":{"type":"int","logicalType":"date"}}`), record(`{"name":"a","type":"long"}`), `{"a":18000}`),
 		read(`{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}`, `{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}`, `"\u0080"`),
 	}
+	near := `{"type":"record","name":"x.y.R","fields":[{"name":"a","type":{"type":"enum","name":"E","symbols":["A","B"]}},{"name":"b","type":%s}]}`
+	out = append(out,
+		read(fmt.Sprintf(near, `"E"`), fmt.Sprintf(near, `["null","x.y.E"]`), `{"a":"A","b":"B"}`),
+		read(fmt.Sprintf(near, `["null",{"type":"record","name":"z.S","fields":[{"name":"e","type":"x.y.E"},{"name":"r","type":["null","x.y.R"]}]}]`),
+			fmt.Sprintf(near, `["null",{"type":"record","name":"S","fields":[{"name":"r","type":["null","R"]},{"name":"e","type":"E"}]}]`),
+			`{"a":"A","b":{"z.S":{"e":"B","r":{"x.y.R":{"a":"B","b":null}}}}}`),
+		read(`{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"record","name":"n.S","fields":[{"name":"x","type":{"type":"fixed","name":"F","size":1}},{"name":"y","type":"F"}]}}]}`,
+			record(`{"name":"a","type":{"type":"record","name":"S","fields":[{"name":"y","type":{"type":"fixed","name":"F","size":1}}]}}`), `{"a":{"x":"a","y":"b"}}`),
+	)
 	defaults := []string{
 		`"null","default":null`, `"boolean","default":true`, `"int","default":-1`, `"long","default":9007199254740993`, `"float","default":1.5`,
 		`"double","default":1e300`, `"bytes","default":"\u00ff\u0000"`, `"string","default":"żółć"`, `["int","null"],"default":3`,
