@@ -75,7 +75,7 @@ func (c *decoders) build(writer, reader *typ, goType reflect.Type) (decoder, fau
 	}
 	switch {
 	case isAny(goType):
-		return c.held(writer, reader, goType)
+		return c.held(writer, reader)
 	case reader.kind == kindNull:
 		return toNull(goType)
 	case isOptional(goType):
@@ -110,7 +110,7 @@ func (c *decoders) fromUnion(writer, reader *typ, goType reflect.Type) (decoder,
 		decode, faults := c.compile(b, reader, goType)
 		if faults != nil {
 			refused++
-			found = append(found, faults...)
+			found = found.and(faults)
 			decode = refusal(faults)
 		}
 		if b.kind == kindNull {
@@ -150,7 +150,7 @@ func toNull(goType reflect.Type) (decoder, faults) {
 }
 
 // held reads into an interface, as the Go type that the schema's is closest to.
-func (c *decoders) held(writer, reader *typ, goType reflect.Type) (decoder, faults) {
+func (c *decoders) held(writer, reader *typ) (decoder, faults) {
 	if reader.kind == kindNull {
 		return func(_ any, into reflect.Value) faults {
 			into.SetZero()
@@ -459,4 +459,9 @@ func textOf(native any) string {
 }
 
 // bytesOf copies: goavro's bytes are part of the payload, and a default is part of the schema.
-func bytesOf(native any) []byte { return append([]byte{}, textOf(native)...) }
+func bytesOf(native any) []byte {
+	if b, ok := native.([]byte); ok {
+		return append([]byte{}, b...)
+	}
+	return append([]byte{}, textOf(native)...)
+}
