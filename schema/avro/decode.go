@@ -94,6 +94,10 @@ func (c *decoders) build(writer, reader *typ, goType reflect.Type) (decoder, fau
 	case kindEnum:
 		return toEnum(writer, reader, goType)
 	}
+	if isInteger(goType.Kind()) && meaning(writer, reader) != reader.logical {
+		return nil, faultf("was written in %s, and %s would be read in %s: make the Go type time.Time or time.Duration",
+			writer.logical, goType, reader.logical)
+	}
 	if decode := plainDecoder(writer, reader, goType); decode != nil {
 		return decode, nil
 	}
@@ -339,11 +343,6 @@ func plainDecoder(writer, reader *typ, goType reflect.Type) decoder {
 			return nil
 		}
 	case (reader.kind == kindInt || reader.kind == kindLong) && isInteger(k):
-		if meaning(writer, reader) != reader.logical { // a bare number would be of another unit
-			return func(any, reflect.Value) faults {
-				return faultf("was written in %s and is read in %s as a bare number: make the Go type time.Time or time.Duration", writer.logical, reader.logical)
-			}
-		}
 		return toInteger(goType)
 	case reader.kind == kindFloat && (k == reflect.Float32 || k == reflect.Float64):
 		return func(native any, into reflect.Value) faults {
