@@ -275,6 +275,8 @@ func (d *Document) Save(dir string) (string, error) {
 		if !filepath.IsLocal(filepath.FromSlash(file)) {
 			return "", fmt.Errorf("definition: save %s: the schema file %q is outside of the folder: give it a path below", d.Definition, file)
 		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
 		if err := writeFile(filepath.Join(dir, filepath.FromSlash(file)), files[file]); err != nil {
 			return "", fmt.Errorf("definition: save %s: %w: name a folder that can be written to", d.Definition, err)
 		}
