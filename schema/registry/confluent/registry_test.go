@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -106,7 +107,7 @@ func TestAnErrorSaysWhatToDo(t *testing.T) {
 		require.ErrorContains(t, err, test.says)
 		require.Less(t, len(err.Error()), 3000)
 		for _, sentinel := range []error{schema.ErrUnknownSchema, schema.ErrIncompatible} {
-			if test.is == sentinel {
+			if errors.Is(test.is, sentinel) {
 				require.ErrorIs(t, err, sentinel)
 			} else {
 				require.NotErrorIs(t, err, sentinel)
