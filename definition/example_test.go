@@ -10,6 +10,7 @@ import (
 	"github.com/choreo-go/choreo/definition"
 	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/schema/avro"
+	"github.com/choreo-go/choreo/schema/registry/memory"
 )
 
 type (
@@ -40,7 +41,12 @@ func ExampleFromGo() {
 	charge := choreo.NewStep[Order, Receipt]("charge")
 	saga := choreo.MustDefine[Order]("order", 1, charge.OwnedBy("payments").Refuses("no-money"), choreo.Encoding(choreo.Avro))
 
-	codec, err := avro.New(nil, nil)
+	registry, err := memory.New(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	codec, err := avro.New(registry, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -57,7 +63,7 @@ func ExampleFromGo() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file, err := doc.Save(dir)
 	if err != nil {
 		fmt.Println(err)
