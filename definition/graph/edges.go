@@ -83,6 +83,12 @@ func (d *drawing) curve(path []spot, shift int) []Point {
 	for n := 1; n < len(path); n++ {
 		a, b := path[n-1], path[n]
 		middle := (a.along + b.along) / 2
+		// Where the way leads across, what runs beside it has to keep apart along.
+		if swing, length := b.across-a.across, max(abs(b.along-a.along), 1); a.along < b.along {
+			middle -= shift * max(-length, min(swing, length)) * 4 / 3 / length
+		} else {
+			middle += shift * max(-length, min(swing, length)) * 4 / 3 / length
+		}
 		points = append(points,
 			d.point(a.across+shift, middle), d.point(b.across+shift, middle), d.point(b.across+shift, b.along))
 	}
@@ -110,8 +116,13 @@ func (d *drawing) label(t, shift int) {
 	if tr.kind == After || tr.kind == Start {
 		at, end := d.meet(tr.from, t, false)-shift, d.side(tr.from, false)
 		label := Label{Kind: tr.kind, Text: text, At: d.point(at-7, end+16), End: true}
-		if d.Direction == Right {
+		switch flipped := d.flipped[tr.from]; {
+		case d.Direction == Right && flipped:
+			label = Label{Kind: tr.kind, Text: text, At: d.point(at+2*shift+14, end+7)}
+		case d.Direction == Right:
 			label = Label{Kind: tr.kind, Text: text, At: d.point(at-6, end+7)}
+		case flipped:
+			label = Label{Kind: tr.kind, Text: text, At: d.point(at+2*shift+7, end+16)}
 		}
 		d.Labels = append(d.Labels, label)
 	}

@@ -140,15 +140,30 @@ func (g *grid) join(from, to, way int, kind Kind) {
 	if way < 0 {
 		from, to = to, from
 	}
-	weight := 2 // straightens arrows sooner than what runs beside them
-	if kind == After || kind == Start {
-		weight = 4
+	main := kind == After || kind == Start
+	g.cells[from].down = append(g.cells[from].down, side{to, g.pull(from, to, main)})
+	g.cells[to].up = append(g.cells[to].up, side{from, g.pull(to, from, main)})
+}
+
+// pull says how much a neighbour draws a cell to its side. A box goes by the arrows that it
+// waits for and sends, and what passes makes room: so a chain of steps stays straight.
+func (g *grid) pull(c, other int, main bool) int {
+	box, otherBox := g.cells[c].trunk < 0, g.cells[other].trunk < 0
+	switch {
+	case box && !main:
+		return 0
+	case box && otherBox:
+		return 40000
+	case box:
+		return 10000
+	case main && otherBox:
+		return 800
+	case main:
+		return 1600
+	case otherBox:
+		return 1
 	}
-	if g.cells[from].trunk >= 0 && g.cells[to].trunk >= 0 {
-		weight *= 8
-	}
-	g.cells[from].down = append(g.cells[from].down, side{to, weight})
-	g.cells[to].up = append(g.cells[to].up, side{from, weight})
+	return 6
 }
 
 // The effort that goes into order is bounded: a definition may come from a file that wants

@@ -71,10 +71,11 @@ type Layout struct {
 // The measures of text, in pixels. The fonts are monospaced, or counted wider than they are.
 const (
 	nameChar    = 8
+	labelChar   = 7
 	smallChar   = 7
 	line        = 16
 	nameLimit   = 24 // of a line, in runes
-	textLimit   = 34
+	textLimit   = 40
 	labelLimit  = 26
 	padding     = 14
 	undoStrip   = 24
@@ -100,7 +101,7 @@ func arrange(m *model, opts Options) *Layout {
 	if l.Direction != Down && l.Direction != Right {
 		l.choose(g)
 	}
-	d := &drawing{model: m, grid: g, Layout: l, plugs: map[plugKey]int{}}
+	d := &drawing{model: m, grid: g, Layout: l, plugs: map[plugKey]int{}, flipped: map[int]bool{}}
 	d.size()
 	g.order()
 	g.place()

@@ -196,7 +196,7 @@ func (m *model) marks(i int) []string {
 		marks = append(marks, "when "+s.Condition)
 	}
 	if s.CompensateIf != "" {
-		marks = append(marks, "its failure undoes when "+s.CompensateIf)
+		marks = append(marks, "undo only when "+s.CompensateIf)
 	}
 	if !m.undoable[i] && !m.past[i] && i != m.pivot {
 		marks = append(marks, "nothing to undo")

@@ -22,13 +22,13 @@ func (g *grid) place() {
 	for n := range rounds {
 		last := n >= rounds-8
 		for l := range g.layers {
-			g.pull(l, true, last)
+			g.settle(l, true, last)
 		}
 		for l := range g.layers {
-			g.pull(len(g.layers)-1-l, last, true)
+			g.settle(len(g.layers)-1-l, last, true)
 		}
 	}
-	least := 0
+	least := g.cells[0].at - g.cells[0].lo
 	for i := range g.cells {
 		least = min(least, g.cells[i].at-g.cells[i].lo)
 	}
@@ -52,10 +52,10 @@ type block struct{ sum, weight, size int }
 // mean returns where the block wants to be.
 func (b block) mean() int { return floorDiv(b.sum, b.weight) }
 
-// pull moves the cells of a layer towards their neighbours above, below or both. With the
+// settle moves the cells of a layer towards their neighbours above, below or both. With the
 // room between cells taken off, their places have to rise: the least squares are found by
 // pooling neighbours that are in the wrong order.
-func (g *grid) pull(l int, above, below bool) {
+func (g *grid) settle(l int, above, below bool) {
 	layer := g.layers[l]
 	blocks := make([]block, 0, len(layer))
 	offset := 0

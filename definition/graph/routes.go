@@ -11,11 +11,13 @@ type drawing struct {
 	*model
 	*grid
 	*Layout
-	plugs  map[plugKey]int // where an edge meets a box, from its middle, in pixels
-	starts []int           // of each layer, along
-	ends   []int
-	stubs  []int // how far edges go straight after a layer
-	far    []int // how far across the edges go after a layer
+	plugs map[plugKey]int // where an edge meets a box, from its middle, in pixels
+	// flipped are the cells whose output is named behind the arrow, as others lead away before it.
+	flipped map[int]bool
+	starts  []int // of each layer, along
+	ends    []int
+	stubs   []int // how far edges go straight after a layer
+	far     []int // how far across the edges go after a layer
 }
 
 // plugKey names the place where a trunk meets a box.
@@ -63,7 +65,7 @@ func (d *drawing) doubled(t int) bool {
 func (d *drawing) labelled(c int) int {
 	for t := range d.trunks {
 		if tr := &d.trunks[t]; tr.from == c && tr.payload != "" && (tr.kind == After || tr.kind == Start) {
-			return textWidth(clip(tr.payload, labelLimit), smallChar) + 12
+			return textWidth(clip(tr.payload, labelLimit), labelChar) + 12
 		}
 	}
 	return 0
@@ -71,16 +73,13 @@ func (d *drawing) labelled(c int) int {
 
 // size says how much room cells need across their layer.
 func (d *drawing) size() {
-	meets := make([]int, len(d.cells))
-	for i := range d.cells {
-		meets[i] = max(len(d.cells[i].up), len(d.cells[i].down))
-	}
+	meets := d.meets()
 	for i := range d.cells {
 		c := &d.cells[i]
 		if c.trunk >= 0 {
 			c.lo, c.hi = 8*unit, 8*unit
 			if c.label && d.Direction == Down {
-				c.hi = (10 + textWidth(clip(d.trunks[c.trunk].payload, labelLimit), smallChar)) * unit
+				c.hi = (10 + textWidth(clip(d.trunks[c.trunk].payload, labelLimit), labelChar)) * unit
 			} else if c.label {
 				c.lo = 16 * unit
 			}
@@ -93,11 +92,34 @@ func (d *drawing) size() {
 			b.Width = max(b.Width, min(meets[i], 60)*12)
 		}
 		c.lo = d.across(b) * unit / 2
-		c.hi = c.lo
 		if d.Direction == Down {
 			c.lo = max(c.lo, d.labelled(i)*unit)
 		}
+		c.hi = c.lo // the name may come to stand on either side
 	}
+}
+
+// meets counts the trunks that meet a cell, on the side where they are more.
+func (d *drawing) meets() []int {
+	upper, lower := make([]int, len(d.cells)), make([]int, len(d.cells))
+	for t := range d.trunks {
+		tr := &d.trunks[t]
+		from, to := lower, upper
+		if tr.upward {
+			from, to = upper, lower
+		}
+		from[tr.from]++
+		for _, c := range tr.targets {
+			to[c]++
+		}
+		for _, c := range tr.beside {
+			lower[c]++
+		}
+	}
+	for i := range upper {
+		upper[i] = max(upper[i], lower[i])
+	}
+	return upper
 }
 
 // plug says where edges meet boxes. Arrows that a step waits for come in at the middle,
@@ -125,7 +147,11 @@ func (d *drawing) plug() {
 	for t := range d.trunks {
 		tr := &d.trunks[t]
 		if len(tr.targets) > 0 {
-			add(tr.from, t, tr.upward, tr.targets...)
+			var next []int
+			for _, to := range tr.targets {
+				next = append(next, d.next(t, to))
+			}
+			add(tr.from, t, tr.upward, next...)
 		} else if len(tr.beside) > 0 {
 			add(tr.from, t, false, tr.beside...)
 		}
@@ -140,20 +166,41 @@ func (d *drawing) plug() {
 		for side := range 2 {
 			ends := all[[2]int{c, side}]
 			slices.SortStableFunc(ends, func(a, b end) int { return cmp.Compare(a.peer, b.peer) })
-			var row, mains, after []plugKey
+			var left, mains, right []plugKey
 			for _, e := range ends {
 				switch {
 				case e.main:
 					mains = append(mains, e.key)
-				case side == 1 && e.peer < d.cells[c].at:
-					row = append(row, e.key)
-				default: // below, the side before the middle is for the name of the output
-					after = append(after, e.key)
+				case e.peer < d.cells[c].at:
+					left = append(left, e.key)
+				default:
+					right = append(right, e.key)
 				}
 			}
-			d.spread(c, row, mains, after)
+			if side == 0 { // one side of the middle is for the name of the output
+				if len(left) > len(right) {
+					d.flipped[c] = true
+					left, right = append(left, right...), nil
+				} else {
+					left, right = nil, append(left, right...)
+				}
+			}
+			d.spread(c, left, mains, right)
 		}
 	}
+}
+
+// next returns the cell to which a trunk goes first on its way to a target.
+func (d *drawing) next(t, to int) int {
+	tr := &d.trunks[t]
+	l := d.cells[tr.from].layer + 1
+	if tr.upward {
+		l -= 2
+	}
+	if pass, ok := tr.passes[l]; ok && l != d.cells[to].layer {
+		return pass
+	}
+	return to
 }
 
 // before returns the cell from which a trunk reaches one of its targets.
@@ -223,7 +270,7 @@ func (d *drawing) bands() {
 		for _, c := range layer {
 			if d.cells[c].trunk >= 0 {
 				if d.Direction == Right && d.cells[c].label {
-					thick = max(thick, textWidth(clip(d.trunks[d.cells[c].trunk].payload, labelLimit), smallChar)+8)
+					thick = max(thick, textWidth(clip(d.trunks[d.cells[c].trunk].payload, labelLimit), labelChar)+8)
 				}
 				continue
 			}

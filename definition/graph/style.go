@@ -31,7 +31,8 @@ const styles = `.choreo-graph text{font:12px system-ui,"Segoe UI",Helvetica,Aria
 .choreo-graph .name{font-size:13px;font-weight:600}
 .choreo-graph .step text{text-anchor:middle}
 .choreo-graph .mark{font-style:italic}
-.choreo-graph .label{font-size:11px;stroke:#fff;stroke-width:4px;stroke-linejoin:round;paint-order:stroke}
+.choreo-graph .label{font-size:11px}
+.choreo-graph .halo{stroke:#fff;stroke-width:4px;stroke-linejoin:round;paint-order:stroke}
 .choreo-graph .ground{fill:#fff}
 .choreo-graph .box{fill:#f4f5f7;stroke:#5a6172;stroke-width:1.5}
 .choreo-graph .optional .box{stroke-dasharray:6 4}
@@ -54,7 +55,7 @@ const styles = `.choreo-graph text{font:12px system-ui,"Segoe UI",Helvetica,Aria
 
 const darkStyles = `.choreo-graph text{fill:#e6e8ee}
 .choreo-graph .small{fill:#b4bac8}
-.choreo-graph .label{stroke:#14171d}
+.choreo-graph .halo{stroke:#14171d}
 .choreo-graph .ground{fill:#14171d}
 .choreo-graph .box{fill:#252a34;stroke:#9aa2b4}
 .choreo-graph .rim{stroke:#e6e8ee}

@@ -58,6 +58,7 @@ func (p *picture) draw() []byte {
 	p.drawEdges()
 	p.drawBoxes()
 	p.WriteString("</g>\n")
+	p.zoneText(left)
 	fmt.Fprintf(p, "<g transform=\"translate(%d %d)\">\n", margin, header+p.Layout.Height)
 	p.Write(legend.Bytes())
 	p.WriteString("</g>\n</svg>\n")
@@ -88,14 +89,22 @@ func (p *picture) zone(left, width int) {
 		fmt.Fprintf(p, "<rect class=\"past\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n",
 			x, header-4, width-x, p.Layout.Height+8)
 		fmt.Fprintf(p, "<path class=\"pastline\" d=\"M%d %dV%d\"/>\n", x, header-4, header+p.Layout.Height+4)
-		fmt.Fprintf(p, "<text class=\"small pasttext\" transform=\"translate(%d %d) rotate(90)\">from here only forward</text>\n",
-			x+5, header+2)
 		return
 	}
 	y := header + p.PastPivot
 	fmt.Fprintf(p, "<rect class=\"past\" x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n", y, width, p.Layout.Height-p.PastPivot+8)
 	fmt.Fprintf(p, "<path class=\"pastline\" d=\"M0 %dH%d\"/>\n", y, width)
-	fmt.Fprintf(p, "<text class=\"small pasttext\" x=\"8\" y=\"%d\">from here only forward</text>\n", y+15)
+}
+
+// zoneText says what the shade means, above the edges.
+func (p *picture) zoneText(left int) {
+	place := fmt.Sprintf(`x="8" y="%d"`, header+p.PastPivot+15)
+	if p.Direction == Right {
+		place = fmt.Sprintf(`transform="translate(%d %d) rotate(90)"`, left+p.PastPivot+5, header+2)
+	}
+	if p.PastPivot > 0 {
+		fmt.Fprintf(p, "<text class=\"small halo pasttext\" %s>from here only forward</text>\n", place)
+	}
 }
 
 func (p *picture) drawEdges() {
@@ -115,7 +124,7 @@ func (p *picture) drawEdges() {
 		if l.End {
 			anchor = ` text-anchor="end"`
 		}
-		p.printf(fmt.Sprintf(`<text class="label %s" x="%d" y="%d"%s>`, l.Kind, l.At.X, l.At.Y, anchor)+"%s</text>\n", l.Text)
+		p.printf(fmt.Sprintf(`<text class="label halo %s" x="%d" y="%d"%s>`, l.Kind, l.At.X, l.At.Y, anchor)+"%s</text>\n", l.Text)
 	}
 }
 
@@ -208,7 +217,7 @@ type key struct {
 
 // entry writes an entry of the legend, on a new line where this one is full.
 func (k *key) entry(symbol, text string) {
-	w := 34 + textWidth(text, smallChar) + 14
+	w := 34 + textWidth(text, smallChar-1) + 24
 	if k.x > 0 && k.x+w > k.width {
 		k.x, k.y = 0, k.y+20
 	}
