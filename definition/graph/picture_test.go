@@ -29,6 +29,8 @@ func TestPictures(t *testing.T) {
 	for name, def := range fixtures() {
 		t.Run(name, func(t *testing.T) {
 			golden(t, name+".svg", SVG(def, Options{}))
+			golden(t, name+".mmd", []byte(Mermaid(def, Options{})))
+			golden(t, name+".dot", []byte(DOT(def, Options{})))
 		})
 	}
 }
