@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -123,7 +124,7 @@ func TestGraphvizTakesDOT(t *testing.T) {
 		d := xml.NewDecoder(bytes.NewReader(drawn))
 		for {
 			token, err := d.Token()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			require.NoError(t, err, file)
