@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 # Shared by kafka.sh, postgres.sh, registry.sh and install.sh: sourced, not run.
+=======
+# Shared by kafka.sh, postgres.sh, node.sh and install.sh: sourced, not run.
+>>>>>>> next-pictures
 # shellcheck shell=bash
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
