@@ -40,7 +40,7 @@ type service struct {
 // kinds says what is different from service to service.
 var kinds = map[string]struct {
 	schema   string
-	register func(*participant.Participant[*sql.Tx])
+	register func(p *participant.Participant[*sql.Tx], build int)
 }{
 	contract.Orders:    {orders.Schema, orders.Register},
 	contract.Inventory: {inventory.Schema, inventory.Register},
@@ -74,17 +74,28 @@ func (s *shop) open(ctx context.Context) error {
 	for _, svc := range s.services {
 		p, err := participant.New(s.log, svc.db.Store, &participant.Config{
 			Service:   svc.name,
-			Sagas:     []choreo.AnySaga{contract.Order},
+			Sagas:     s.sagas(),
 			Namespace: s.namespace,
 			Logger:    s.logger.Named(svc.name),
 		})
 		if err != nil {
 			return err
 		}
-		kinds[svc.name].register(p)
+		kinds[svc.name].register(p, s.o.build)
 		svc.participant = p
 	}
 	return nil
+}
+
+// sagas are the versions of the saga that this build knows.
+func (s *shop) sagas() []choreo.AnySaga {
+	var sagas []choreo.AnySaga
+	for _, v := range contract.Versions {
+		if v.Version() <= s.o.build {
+			sagas = append(sagas, v)
+		}
+	}
+	return sagas
 }
 
 // openDir makes the directory of the databases and of the embedded broker's log.
@@ -187,7 +198,7 @@ func (s *shop) openTopics(ctx context.Context) error {
 	s.names = names
 	reach, cancel := context.WithTimeout(ctx, s.o.reach)
 	defer cancel()
-	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, []choreo.AnySaga{contract.Order}, topics.TopologyOptions{}))
+	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, s.sagas(), topics.TopologyOptions{}))
 	if err != nil {
 		return fmt.Errorf("no answer from Kafka at %s: start it, or mend --brokers: %w", strings.Join(s.o.brokers, ","), err)
 	}
