@@ -59,10 +59,13 @@ func (c *checker) fault(code, step, format string, args ...any) {
 	c.faults = append(c.faults, Fault{Code: code, Step: step, Text: fmt.Sprintf(format, args...)})
 }
 
-// finish checks the definition, derives its graph and fills in defaults.
-func (d *Definition) finish() error {
+// finish checks the definition, derives its graph and fills in defaults. The functions
+// of bindings are in the steps already.
+func (d *Definition) finish(bindings ...Binding) error {
 	c := &checker{d: d}
 	c.names()
+	c.bindings(bindings)
+	c.payloads()
 	c.references()
 	c.settings()
 	c.kinds()
@@ -138,7 +141,7 @@ func (c *checker) references() {
 		lists := []struct {
 			what  string
 			names []string
-		}{{"After", s.After}, {"Uses", s.Uses}, {"UndoAfter", s.UndoAfter}}
+		}{{"After", s.After}, {"Uses", s.Uses}, {"UndoUses", s.UndoUses}, {"UndoAfter", s.UndoAfter}}
 		for _, l := range lists {
 			for n, name := range l.names {
 				if _, ok := c.d.index[name]; !ok {
@@ -217,7 +220,7 @@ func (d *Definition) derive() {
 	slices.Sort(g.sinks)
 	// Completed(s) passes u on where s lies between u and a reader of u.
 	for reader := range d.steps {
-		for _, name := range d.steps[reader].Uses {
+		for _, name := range d.steps[reader].Reads() {
 			u := d.index[name]
 			if slices.Contains(g.deps[reader], u) {
 				continue
@@ -269,6 +272,9 @@ func (c *checker) kinds() {
 		case s.NoCompensate:
 			c.fault("undo-after", s.Name, "it has UndoAfter but NoCompensation: drop one of the two")
 		}
+		if s.UndoUses != nil && (s.NoCompensate || s.Pivot) {
+			c.fault("undo-data", s.Name, "it has UndoUses but is never compensated: name in Uses what Execute reads")
+		}
 	}
 	if len(pivots) > 1 {
 		c.fault("pivots", "", "%s are all pivots: a saga has at most one", strings.Join(pivots, ", "))
@@ -285,6 +291,30 @@ func (c *checker) pivotKind(s *StepDef) {
 	}
 	if s.UndoAfter != nil {
 		c.fault("undo-after", s.Name, "the pivot is never undone: UndoAfter has no meaning there")
+	}
+}
+
+// payloads checks that a name stands for one Go type, and a code of refusal for one refusal.
+func (c *checker) payloads() {
+	d := c.d
+	types := map[string]reflect.Type{d.inputName: d.input}
+	for i := range d.steps {
+		s := &d.steps[i]
+		if known, ok := types[s.Output]; s.Output == "" || s.Out == nil {
+			continue
+		} else if ok && known != nil && known != s.Out {
+			c.fault("payload-name", s.Name, "%q is the name of both %v and %v: call one differently by OutputName or choreo.InputName",
+				s.Output, known, s.Out)
+		}
+		types[s.Output] = s.Out
+	}
+	for i := range d.steps {
+		s := &d.steps[i]
+		for n, code := range s.Refusals {
+			if code == "" || slices.Contains(s.Refusals[:n], code) {
+				c.fault("refusals", s.Name, "Refuses names the code %q twice, or an empty one", code)
+			}
+		}
 	}
 }
 
@@ -306,6 +336,13 @@ func (c *checker) pivot() {
 		if past && s.CompensateIf != "" {
 			c.fault("past-pivot", s.Name, "it comes after the pivot %q and never fails: CompensateWhen has no meaning there", name)
 		}
+		if past && len(s.Refusals) > 0 {
+			c.fault("past-pivot", s.Name, "it comes after the pivot %q and cannot refuse (%s): let it come before the pivot, or never refuse",
+				name, strings.Join(s.Refusals, ", "))
+		}
+		if past && s.UndoUses != nil {
+			c.fault("past-pivot", s.Name, "it comes after the pivot %q and is never undone: UndoUses has no meaning there", name)
+		}
 		if past && s.UndoAfter != nil {
 			c.fault("past-pivot", s.Name, "it comes after the pivot %q and is never undone: UndoAfter has no meaning there", name)
 		}
@@ -322,6 +359,11 @@ func (c *checker) data() {
 		for _, name := range s.Uses {
 			if u := d.index[name]; !slices.Contains(d.graph.descendants[u], i) {
 				c.fault("uses", s.Name, "Uses names %q, which does not come before it: its output may not exist yet", name)
+			}
+		}
+		for _, name := range s.UndoUses {
+			if u := d.index[name]; !slices.Contains(d.graph.descendants[u], i) {
+				c.fault("undo-data", s.Name, "UndoUses names %q, which does not come before it: nobody carries its output here", name)
 			}
 		}
 		if s.In == nil {

@@ -153,6 +153,27 @@ func TestDefineFaults(t *testing.T) {
 			},
 		},
 		{
+			name: "undone with data that nobody carries", options: []Option{first().UndoUses(tSecond), second()},
+			want: []string{"undo-data first"},
+		},
+		{
+			name: "data for an undoing that never comes", options: []Option{first(), second().UndoUses(tFirst).NoCompensation()},
+			want: []string{"undo-data second"},
+		},
+		{
+			name: "data for an undoing past the pivot", options: []Option{first().Pivot(), second().UndoUses(tFirst)},
+			want: []string{"past-pivot second"},
+		},
+		{
+			name: "a refusal past the pivot", options: []Option{first().Pivot().Refuses("no"), second().Refuses("no")},
+			want: []string{"past-pivot second"},
+		},
+		{name: "a refusal told twice", options: []Option{first().Refuses("no", "no")}, want: []string{"refusals first"}},
+		{
+			name: "two types of one payload name", options: []Option{first(), NewStep[tOut, tIn]("other").OwnedBy("one").After(tFirst).OutputName("tOut")},
+			want: []string{"payload-name other"},
+		},
+		{
 			name: "what needs no graph is reported beside what spoils it", options: []Option{
 				Compensation("backwards"), first().Pivot().Optional(), tSecond.OwnedBy("two").After(tThird).Pivot(),
 			},

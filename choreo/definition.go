@@ -29,8 +29,11 @@ type Definition struct {
 	version  int
 	strategy Strategy
 	deadline time.Duration
+	encoding MediaType
 	input    reflect.Type
-	steps    []StepDef // in topological order once checked
+	// inputName is how the input is called in files and exports.
+	inputName string
+	steps     []StepDef // in topological order once checked
 
 	index map[string]int
 	graph graph
@@ -39,7 +42,8 @@ type Definition struct {
 // Saga is a [Definition] together with the type of its input.
 type Saga[In any] struct{ *Definition }
 
-// Option is a part of a definition: a step ([StepOf]), [Deadline] or [Compensation].
+// Option is a part of a definition: a step ([StepOf]), [Deadline], [Compensation],
+// [Encoding] or [InputName].
 type Option interface{ apply(*Definition) }
 
 type optionFunc func(*Definition)
@@ -57,12 +61,24 @@ func Compensation(s Strategy) Option {
 	return optionFunc(func(def *Definition) { def.strategy = s })
 }
 
+// Encoding says how the payloads of the saga are encoded, where a step does not say it
+// differently. Default: each service's own choice, participant's Config.Codec.
+func Encoding(m MediaType) Option {
+	return optionFunc(func(def *Definition) { def.encoding = m })
+}
+
+// InputName says how the saga's input is called in files and exports. Default: the name of
+// its Go type.
+func InputName(name string) Option {
+	return optionFunc(func(def *Definition) { def.inputName = name })
+}
+
 // Define checks a saga and returns it. The error is a [*DefinitionError] that
 // names every fault, not only the first.
 func Define[In any](name string, version int, options ...Option) (*Saga[In], error) {
 	d := &Definition{
 		name: name, version: version, strategy: ReverseOrder,
-		input: reflect.TypeFor[In](),
+		input: reflect.TypeFor[In](), inputName: payloadName(reflect.TypeFor[In]()),
 	}
 	for _, o := range options {
 		o.apply(d)
@@ -102,6 +118,18 @@ func (d *Definition) Deadline() time.Duration { return d.deadline }
 
 // Input returns the Go type of the saga's input, nil where it was not made from Go.
 func (d *Definition) Input() reflect.Type { return d.input }
+
+// InputName returns how the saga's input is called, "" where it has no data.
+func (d *Definition) InputName() string { return d.inputName }
+
+// EncodingOf returns how the output of a step is encoded, that of the saga's input for
+// the step "". It is empty where the definition leaves it to the services.
+func (d *Definition) EncodingOf(step string) MediaType {
+	if s := d.Step(step); s != nil && s.Encoding != "" {
+		return s.Encoding
+	}
+	return d.encoding
+}
 
 // String returns "name/version".
 func (d *Definition) String() string { return fmt.Sprintf("%s/%d", d.name, d.version) }

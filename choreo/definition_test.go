@@ -90,7 +90,7 @@ func carriers(d *Definition, u string) []string {
 	for i := range d.steps {
 		s := d.steps[i].Name
 		between := slices.ContainsFunc(d.steps, func(reader StepDef) bool {
-			return slices.Contains(reader.Uses, u) && !slices.Contains(reader.After, u) &&
+			return (slices.Contains(reader.Uses, u) || slices.Contains(reader.UndoUses, u)) && !slices.Contains(reader.After, u) &&
 				leads(d, u, s) && leads(d, s, reader.Name)
 		})
 		if between {
@@ -141,7 +141,8 @@ func checkInputs(t *rapid.T, d *Definition, s *StepDef, row *Row, bypassed map[s
 	}
 	for i := range d.steps {
 		from := d.steps[i].Name
-		wanted := slices.Contains(s.After, from) || slices.Contains(s.Uses, from) || slices.Contains(carriers(d, from), s.Name)
+		wanted := slices.Contains(s.After, from) || slices.Contains(s.Uses, from) ||
+			slices.Contains(s.UndoUses, from) || slices.Contains(carriers(d, from), s.Name)
 		if wanted && !bypassed[from] {
 			want[from] = "of " + from
 		}

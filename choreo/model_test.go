@@ -54,6 +54,9 @@ func anyDefinition(t *rapid.T) *Definition {
 			if rapid.IntRange(0, 3).Draw(t, "uses") == 0 {
 				s.Uses = append(s.Uses, name(dep))
 			}
+			if i != pivot && !s.NoCompensate && rapid.IntRange(0, 5).Draw(t, "undo uses") == 0 {
+				s.UndoUses = append(s.UndoUses, name(dep))
+			}
 		}
 		for u := range n {
 			if d.strategy == CustomOrder && !s.NoCompensate && i != pivot && order[u] < order[i] && rapid.IntRange(0, 2).Draw(t, "undo after") == 0 {
@@ -86,8 +89,10 @@ func repaired(t *rapid.T, d *Definition) *Definition {
 				case s.Name != f.Step:
 				case f.Code == "uses":
 					s.Uses = nil
+				case f.Code == "undo-data":
+					s.UndoUses = nil
 				case f.Code == "past-pivot" || f.Code == "undo-after":
-					s.UndoAfter, s.CompensateIf, s.compensateErr = nil, "", nil
+					s.UndoAfter, s.UndoUses, s.CompensateIf, s.compensateErr = nil, nil, "", nil
 				default:
 					t.Fatalf("drew a definition that cannot be repaired: %v", err)
 				}

@@ -81,7 +81,7 @@ func note(d *Definition, step string, row Row, ev *Event) Row {
 	if !ev.Bypassed {
 		row.Inputs = append(row.Inputs, Output{Step: ev.Step, ContentType: ev.ContentType, Data: ev.Payload})
 	}
-	uses, carries := d.Step(step).Uses, d.carries(step)
+	uses, carries := d.Step(step).Reads(), d.carries(step)
 	for _, o := range ev.Carried {
 		wanted := slices.Contains(uses, o.Step) || slices.Contains(carries, o.Step)
 		if _, have := row.Input(o.Step); wanted && !have {

@@ -27,10 +27,11 @@ type StepRef interface{ Name() string }
 // OwnedBy says which service runs the step, and opens the rest of its definition.
 func (s Step[In, Out]) OwnedBy(service string) *StepOf[In, Out] {
 	return &StepOf[In, Out]{def: StepDef{
-		Name:  s.name,
-		Owner: service,
-		In:    reflect.TypeFor[In](),
-		Out:   reflect.TypeFor[Out](),
+		Name:   s.name,
+		Owner:  service,
+		Output: payloadName(reflect.TypeFor[Out]()),
+		In:     reflect.TypeFor[In](),
+		Out:    reflect.TypeFor[Out](),
 	}}
 }
 
@@ -40,6 +41,7 @@ type StepDef struct {
 	Owner         string        // the service that runs it
 	After         []string      // steps it waits for
 	Uses          []string      // earlier steps whose outputs it also reads
+	UndoUses      []string      // earlier steps whose outputs its compensation reads besides
 	UndoAfter     []string      // custom order: steps that settle before it is undone
 	Timeout       time.Duration // of one attempt of Execute or Compensate; 0 means none
 	Retry         RetryPolicy   // of Execute
@@ -49,8 +51,12 @@ type StepDef struct {
 	Condition     string        // name of the condition on which it runs; empty: always
 	NoCompensate  bool          // there is nothing to undo
 	CompensateIf  string        // name of the filter that decides at its failure; empty: always undo
+	Refusals      []string      // codes with which it may refuse, as far as they were told
+	Encoding      MediaType     // of its output; empty: that of the definition
+	Output        string        // name of its output's payload; empty: it has no data
 	In, Out       reflect.Type  // nil where a definition was not made from Go types
 	when          func(in any) bool
+	whenIn        reflect.Type
 	compensateErr func(*Failure) bool
 }
 
@@ -72,6 +78,13 @@ func (s *StepOf[In, Out]) After(steps ...StepRef) *StepOf[In, Out] {
 // these outputs are carried along in the events between the two.
 func (s *StepOf[In, Out]) Uses(steps ...StepRef) *StepOf[In, Out] {
 	s.def.Uses = appendNames(s.def.Uses, steps)
+	return s
+}
+
+// UndoUses names earlier steps whose outputs the compensation reads besides those of After
+// and Uses. They are carried along as those of Uses are.
+func (s *StepOf[In, Out]) UndoUses(steps ...StepRef) *StepOf[In, Out] {
+	s.def.UndoUses = appendNames(s.def.UndoUses, steps)
 	return s
 }
 
@@ -118,9 +131,10 @@ func (s *StepOf[In, Out]) Optional() *StepOf[In, Out] {
 // bypassed. The name stands for the condition in exports and pictures.
 func (s *StepOf[In, Out]) When(name string, holds func(In) bool) *StepOf[In, Out] {
 	s.def.Condition = name
-	s.def.when = nil
+	s.def.when, s.def.whenIn = nil, nil
 	if holds != nil {
-		s.def.when = func(in any) bool { return holds(in.(In)) }
+		b := BindWhen(name, holds)
+		s.def.when, s.def.whenIn = b.when, b.in
 	}
 	return s
 }
@@ -141,12 +155,38 @@ func (s *StepOf[In, Out]) CompensateWhen(name string, undo func(*Failure) bool) 
 	return s
 }
 
-func (s *StepOf[In, Out]) apply(d *Definition) {
-	step := s.def
-	step.After = slices.Clone(step.After)
-	step.Uses = slices.Clone(step.Uses)
-	step.UndoAfter = slices.Clone(step.UndoAfter)
-	d.steps = append(d.steps, step)
+// Refuses tells the codes with which the step may refuse, see [Refuse]. They stand in
+// exports for people and for checks: a step past the pivot has none.
+func (s *StepOf[In, Out]) Refuses(codes ...string) *StepOf[In, Out] {
+	s.def.Refusals = append(s.def.Refusals, codes...)
+	return s
+}
+
+// Encoding says how the step's output is encoded. Default: as the definition's [Encoding].
+func (s *StepOf[In, Out]) Encoding(m MediaType) *StepOf[In, Out] {
+	s.def.Encoding = m
+	return s
+}
+
+// OutputName says how the output is called in files and exports. Default: the name
+// of its Go type.
+func (s *StepOf[In, Out]) OutputName(name string) *StepOf[In, Out] {
+	s.def.Output = name
+	return s
+}
+
+func (s *StepOf[In, Out]) apply(d *Definition) { d.steps = append(d.steps, s.def.clone()) }
+
+// Reads returns the steps whose outputs are carried to this one: Uses and UndoUses. The
+// caller must not change them.
+func (s *StepDef) Reads() []string {
+	reads := slices.Clip(s.Uses)
+	for _, name := range s.UndoUses {
+		if !slices.Contains(reads, name) {
+			reads = append(reads, name)
+		}
+	}
+	return reads
 }
 
 func appendNames(names []string, steps []StepRef) []string {

@@ -204,7 +204,8 @@ func newCall[In any](in *invocation) (*Call[In], error) {
 
 // Decode implements choreo.Outputs.
 func (in *invocation) Decode(step string, into any) (bool, error) {
-	if !slices.Contains(in.step.After, step) && !slices.Contains(in.step.Uses, step) {
+	if !slices.Contains(in.step.After, step) && !slices.Contains(in.step.Uses, step) &&
+		!(in.run == choreo.RunCompensate && slices.Contains(in.step.UndoUses, step)) {
 		return false, fmt.Errorf("step %q reads the output of %q: %w", in.step.Name, step, choreo.ErrNotCarried)
 	}
 	output, ok := in.row.Input(step)
