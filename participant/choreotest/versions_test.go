@@ -26,7 +26,9 @@ func (gobs) Encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (gobs) Decode(data []byte, into any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(into) }
+func (gobs) Decode(data []byte, into any) error {
+	return gob.NewDecoder(bytes.NewReader(data)).Decode(into)
+}
 
 // Version 2 pays in cents, and speaks gob but for its last step.
 type (
