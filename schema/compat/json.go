@@ -2,7 +2,6 @@ package compat
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,11 +45,14 @@ func parseJSON(s schema.Schema) (*jsonSchema, error) {
 		return nil, fmt.Errorf("correct the JSON Schema: %w", err)
 	}
 	root, err := compiler.Compile(jsonBase)
-	if bad := new(jsonschema.InvalidRegexError); errors.As(err, &bad) {
-		return nil, fmt.Errorf("%w: write the pattern in RE2 syntax, without look-around and back-references", err)
+	if err != nil && strings.Contains(err.Error(), "regex") {
+		return nil, fmt.Errorf("correct the JSON Schema, and write patterns in RE2 syntax, without look-around and back-references: %w", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("correct the JSON Schema: %w", err)
+	}
+	if err := checkLoops(root); err != nil {
+		return nil, err
 	}
 	return &jsonSchema{root: root}, nil
 }
