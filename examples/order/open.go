@@ -25,6 +25,10 @@ import (
 	"github.com/choreo-go/choreo/examples/order/internal/shipping"
 	"github.com/choreo-go/choreo/examples/order/sample"
 	"github.com/choreo-go/choreo/participant"
+	"github.com/choreo-go/choreo/schema"
+	"github.com/choreo-go/choreo/schema/avro"
+	"github.com/choreo-go/choreo/schema/compat"
+	"github.com/choreo-go/choreo/schema/registry/topic"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/embedded"
 	"github.com/choreo-go/choreo/topics/kafka"
@@ -72,10 +76,15 @@ func (s *shop) open(ctx context.Context) error {
 		return err
 	}
 	for _, svc := range s.services {
+		codec, err := s.codec(ctx, svc.name)
+		if err != nil {
+			return err
+		}
 		p, err := participant.New(s.log, svc.db.Store, &participant.Config{
 			Service:   svc.name,
 			Sagas:     s.sagas(),
 			Namespace: s.namespace,
+			Codecs:    []schema.Codec{codec},
 			Logger:    s.logger.Named(svc.name),
 		})
 		if err != nil {
@@ -85,6 +94,18 @@ func (s *shop) open(ctx context.Context) error {
 		svc.participant = p
 	}
 	return nil
+}
+
+// codec is how a service reads and writes Avro. The schemas are in a topic, so that no registry
+// has to run; old and new builds must be able to read each other.
+func (s *shop) codec(ctx context.Context, service string) (*avro.Codec, error) {
+	registry, err := topic.New(ctx, s.log, s.names, &topic.Config{
+		Check: compat.Full.Admits, RegisteredBy: service, Logger: s.logger.Named(service),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return avro.New(registry, nil)
 }
 
 // sagas are the versions of the saga that this build knows.

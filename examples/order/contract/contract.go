@@ -53,6 +53,7 @@ var Order = choreo.MustDefine[OrderPlaced]("order", 1,
 	BookShipment.OwnedBy(Shipping).After(ChargePayment).Uses(CreateOrder).Timeout(stepTimeout).Refuses(CountryNotServed),
 	ConfirmOrder.OwnedBy(Orders).After(BookShipment).NoCompensation().Timeout(stepTimeout),
 	choreo.Deadline(30*time.Minute),
+	choreo.Encoding(choreo.Avro),
 )
 
 // OrderV2 is its version 2, with a fraud check before the charge.
@@ -66,6 +67,7 @@ var OrderV2 = choreo.MustDefine[OrderPlaced]("order", 2,
 	BookShipment.OwnedBy(Shipping).After(ChargeCleared).Uses(CreateOrder).Timeout(stepTimeout).Refuses(CountryNotServed),
 	ConfirmOrder.OwnedBy(Orders).After(BookShipment).NoCompensation().Timeout(stepTimeout),
 	choreo.Deadline(30*time.Minute),
+	choreo.Encoding(choreo.Avro),
 )
 
 // Versions are all versions of the saga that builds may still meet, oldest first.
