@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
-<<<<<<< HEAD
-# Maven for Kafka and the schema registry, the PostgreSQL server, and a few small tools.
-# On Debian and its like, as root; elsewhere it says what is missing.
-=======
-# Maven for Kafka, the PostgreSQL server, and a few small tools; and Node and Graphviz,
-# which read what Choreo writes. On Debian and its
-# like, as root; elsewhere it says what is missing.
->>>>>>> next-pictures
+# Maven for Kafka and the schema registry, the PostgreSQL server, Node and Graphviz, which read
+# what Choreo writes, and a few small tools. On Debian and its like, as root; elsewhere it
+# says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
