@@ -377,6 +377,10 @@ func TestNamesInASource(t *testing.T) {
 	require.Empty(t, name)
 	_, err = protobuf.Name("message {")
 	require.ErrorContains(t, err, "cannot be parsed")
+	_, err = protobuf.Name(strings.Repeat("message A{", 100_000))
+	require.ErrorContains(t, err, "braces more than 200 deep")
+	_, err = protobuf.Name("message A {}" + strings.Repeat("\n", 1<<20))
+	require.ErrorContains(t, err, "at most 1048576 are allowed")
 	const text = "package a.b; message First { message Inner {} }"
 	require.NoError(t, protobuf.Defines(text, "a.b.First.Inner"))
 	for _, name := range []string{"", "First", "a.b", "a.b.", "a.b.Inner", "a.b.First.", "a.b.First.Inner.More"} {
