@@ -49,7 +49,7 @@
 // build. Where that contradicts what other services have published, such as by another
 // definition under the same version, or by a payload that one of them could not read, Run
 // returns an error that names each contradiction and what would mend it; see
-// Config.IgnoreContracts. So let a service that reads more come before the one that writes it.
+// Config.IgnoreContracts. So deploy who writes a further field before who cannot do without it.
 //
 // The topic has one contract of a service: that of the build that was started last. The
 // contract of a service that is no more goes by a tombstone for its key, "contract/<service>".
