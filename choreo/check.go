@@ -384,7 +384,7 @@ func (d *Definition) inputOf(s *StepDef) (reflect.Type, string) {
 		return d.input, "it waits for nothing and so gets the saga's input"
 	case 1:
 		dep := d.Step(s.After[0])
-		if dep.Optional || dep.Condition != "" {
+		if dep.mayBeBypassed() {
 			return joinType, fmt.Sprintf("%q may be bypassed and then has no output", dep.Name)
 		}
 		return dep.Out, fmt.Sprintf("it gets the output of %q", dep.Name)

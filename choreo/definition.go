@@ -131,6 +131,22 @@ func (d *Definition) EncodingOf(step string) MediaType {
 	return d.encoding
 }
 
+// InputFrom returns the step whose output is the whole input of a step, "" for the saga's
+// input. It reports false for a step that gets a [Join]: it waits for several, or for one
+// that may be bypassed.
+func (d *Definition) InputFrom(step string) (from string, whole bool) {
+	switch s := d.Step(step); {
+	case s == nil:
+		return "", false
+	case len(s.After) == 0:
+		return "", true
+	case len(s.After) == 1:
+		from := d.Step(s.After[0])
+		return from.Name, !from.mayBeBypassed()
+	}
+	return "", false
+}
+
 // String returns "name/version".
 func (d *Definition) String() string { return fmt.Sprintf("%s/%d", d.name, d.version) }
 

@@ -177,6 +177,9 @@ func (s *StepOf[In, Out]) OutputName(name string) *StepOf[In, Out] {
 
 func (s *StepOf[In, Out]) apply(d *Definition) { d.steps = append(d.steps, s.def.clone()) }
 
+// mayBeBypassed reports whether the step can complete without an output.
+func (s *StepDef) mayBeBypassed() bool { return s.Optional || s.Condition != "" }
+
 // Reads returns the steps whose outputs are carried to this one: Uses and UndoUses. The
 // caller must not change them.
 func (s *StepDef) Reads() []string {

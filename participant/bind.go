@@ -110,10 +110,20 @@ func bind[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h *typ
 func unfit[Tx, In, Out any](def *choreo.Definition, name string, h *typedHandler[Tx, In, Out]) error {
 	step := def.Step(name)
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	_, whole := def.InputFrom(name)
 	switch {
 	case (step.In != nil && step.In != in) || (step.Out != nil && step.Out != out):
 		return fmt.Errorf("%s defines it from %v to %v, the handler from %v to %v: "+
 			"where versions differ, bind a handler for each by InVersions", def, step.In, step.Out, in, out)
+	case !whole && in != reflect.TypeFor[choreo.Join]():
+		return fmt.Errorf("%s has it wait for several steps, or for one that may be bypassed, and the handler's input is %v: "+
+			"let it be a choreo.Join, and read it by choreo.OutputOf", def, in)
+	case len(step.Unbound()) > 0:
+		return fmt.Errorf("%s has no function for %q, which decides at this step: give it one by choreo.BindWhen "+
+			"or choreo.BindCompensateWhen where the definition is loaded", def, step.Unbound())
+	case step.ConditionInput() != nil && step.ConditionInput() != in:
+		return fmt.Errorf("%s decides on its condition %q by a %v, and the handler's input is %v: let both be the same",
+			def, step.Condition, step.ConditionInput(), in)
 	case def.Compensates(name) && h.compensate_ == nil:
 		return fmt.Errorf("%s defines it with a compensation: use Handle, or declare the step NoCompensation", def)
 	case !def.Compensates(name) && h.compensate_ != nil:

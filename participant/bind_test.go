@@ -180,3 +180,51 @@ func TestAPendingStepIsCompletedByTheTypesOfItsVersion(t *testing.T) {
 	require.NoError(t, CompleteStep(t.Context(), s.Participant, order, "18", charge2, booking{Booked: 7}))
 	require.JSONEq(t, `{"Booked":7}`, string(s.row("18").Output.Data))
 }
+
+// What Go's types say of a definition in Go, the handlers' types must say of one from a file.
+func TestHandlersOfADefinitionFromAFileAreChecked(t *testing.T) {
+	isBig := func(p placed) bool { return p.Customer != "" }
+	spec := choreo.Spec{Name: "order", Version: 1, Steps: []choreo.StepDef{
+		{Name: "create", Owner: "orders", Condition: "is-big", NoCompensate: true},
+		{Name: "charge", Owner: "orders", After: []string{"create"}, NoCompensate: true},
+	}}
+	for name, test := range map[string]struct {
+		bindings []choreo.Binding
+		register func(*Participant[*memory.Tx])
+		want     string
+	}{
+		"no function": {nil, func(p *Participant[*memory.Tx]) {
+			HandleForward(p, create, &script[placed, created]{})
+		}, `order/1 has no function for ["is-big"]`},
+		"a function of another input": {
+			[]choreo.Binding{choreo.BindWhen("is-big", func(created) bool { return true })},
+			func(p *Participant[*memory.Tx]) { HandleForward(p, create, &script[placed, created]{}) },
+			`decides on its condition "is-big" by a participant.created, and the handler's input is participant.placed`,
+		},
+		"no join": {
+			[]choreo.Binding{choreo.BindWhen("is-big", isBig)},
+			func(p *Participant[*memory.Tx]) { HandleForward(p, charge, &script[created, receipt]{}) },
+			"let it be a choreo.Join",
+		},
+		"all is well": {
+			[]choreo.Binding{choreo.BindWhen("is-big", isBig)},
+			func(p *Participant[*memory.Tx]) {
+				HandleForward(p, create, &script[placed, created]{})
+				HandleForward(p, choreo.NewStep[choreo.Join, receipt]("charge"), &script[choreo.Join, receipt]{})
+			}, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			def, err := choreo.FromSpec(spec, test.bindings...)
+			require.NoError(t, err)
+			p, err := New[*memory.Tx](&stubLog{}, memory.New(memory.NewDatabase()), &Config{Service: "orders", Sagas: []choreo.AnySaga{def}})
+			require.NoError(t, err)
+			test.register(p)
+			if err = p.checkHandlers(); test.want == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, test.want)
+			}
+		})
+	}
+}

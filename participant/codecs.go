@@ -87,6 +87,21 @@ func (c *codecs) decode(from choreo.Output, into any) error {
 	return codec.Decode(from.Data, into)
 }
 
+// describers are the codecs that can tell schemas, by media type; that for what no definition
+// says anything about is under "".
+func (c *codecs) describers() map[choreo.MediaType]schema.Describer {
+	describers := make(map[choreo.MediaType]schema.Describer)
+	for media, codec := range c.of {
+		if d, ok := codec.(schema.Describer); ok {
+			describers[media] = d
+		}
+	}
+	if d, ok := c.standard.(schema.Describer); ok {
+		describers[""] = d
+	}
+	return describers
+}
+
 // String names the media types.
 func (c *codecs) String() string {
 	names := make([]string, 0, len(c.of))

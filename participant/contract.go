@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ func (p *Participant[Tx]) propose(ctx context.Context) (*agreement, error) {
 			"Create it with topics.NewPlan and Plan.Apply", zap.String("topic", topic))
 		return nil, nil
 	}
-	err := a.write(topic, p.documents)
+	err := a.write(topic, p.documents, p.amend)
 	if err == nil {
 		err = a.read(ctx)
 	}
@@ -88,18 +89,10 @@ func (p *Participant[Tx]) unkept(ctx context.Context, err error) error {
 // documents returns the definitions with the schemas of their payloads, and the names of the
 // sagas that this service may start.
 func (p *Participant[Tx]) documents() (docs []*definition.Document, starts []string, err error) {
-	describers := make(map[choreo.MediaType]schema.Describer)
-	for media, codec := range p.codecs.of {
-		if d, ok := codec.(schema.Describer); ok {
-			describers[media] = d
-		}
-	}
-	if d, ok := p.codecs.standard.(schema.Describer); ok {
-		describers[""] = d
-	}
+	describers := p.codecs.describers()
 	var faults []error
 	for _, r := range p.sortedRoles() {
-		doc, err := definition.FromGo(r.def, describers)
+		doc, err := definition.FromGo(r.saga, describers)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -112,11 +105,48 @@ func (p *Participant[Tx]) documents() (docs []*definition.Document, starts []str
 	return docs, starts, errors.Join(faults...)
 }
 
+// amend says for definitions that were not made from Go types by which schemas the handlers read
+// and write: those of their own types, whatever the file says.
+func (p *Participant[Tx]) amend(c *definition.Contract) error {
+	describers := p.codecs.describers()
+	var faults []error
+	set := func(def *choreo.Definition, of string, t reflect.Type, set func(schema.Schema) error) {
+		describer := describers[def.EncodingOf(of)]
+		if describer == nil {
+			return
+		}
+		s, err := describer.Schema(t)
+		if err == nil {
+			err = set(s)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s of %s as %v: %w", payloadOf(of), def, t, err))
+		}
+	}
+	for _, r := range p.sortedRoles() {
+		name, number := r.def.Name(), r.def.Version()
+		for _, step := range r.owned {
+			h := r.handler(step)
+			if h == nil || r.def.Step(step).Out != nil {
+				continue
+			}
+			set(r.def, step, h.output(), func(s schema.Schema) error { return c.SetWrite(name, number, step, s) })
+			if of, ok := r.def.InputFrom(step); ok {
+				set(r.def, of, h.input(), func(s schema.Schema) error { return c.SetRead(name, number, step, of, s) })
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // write makes the contract and its record.
-func (a *agreement) write(topic string, documents func() ([]*definition.Document, []string, error)) error {
+func (a *agreement) write(topic string, documents func() ([]*definition.Document, []string, error), amend func(*definition.Contract) error) error {
 	docs, starts, err := documents()
 	if err == nil {
 		a.mine, err = definition.NewContract(docs, definition.ContractConfig{Service: a.cfg.Service, Build: a.cfg.Build, Starts: starts})
+	}
+	if err == nil {
+		err = amend(&a.mine)
 	}
 	var value []byte
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -151,6 +152,34 @@ func TestAContractIsPublishedWhereItIsNew(t *testing.T) {
 		require.NoError(t, m.start(m.log, orders))
 		require.Equal(t, []string{"contract/orders 1.0", "contract/payments 7", "contract/orders 1.1"}, m.published())
 		require.Empty(t, m.logs.FilterMessageSnippet("contract").All())
+	})
+}
+
+// A definition from a file brings the schemas of its files: for what others write and read.
+// What this service's own handlers read and write is told by their types.
+func TestAContractOfADefinitionFromAFile(t *testing.T) {
+	file := []byte("saga: order\nversion: 1\nencoding: json\ninput: placed\n" +
+		"payloads:\n  placed: {schema: placed.avsc}\n  created: {schema: created.avsc}\n  receipt: {schema: receipt.avsc}\n" +
+		"steps:\n  create: {owner: orders, output: created}\n  charge: {owner: payments, after: [create], output: receipt}\n")
+	doc, err := definition.Load(fstest.MapFS{
+		"order.yaml":   {Data: file},
+		"placed.avsc":  {Data: []byte(avroRecord("placed"))},
+		"created.avsc": {Data: []byte(avroRecord("created", total, currency))},
+		"receipt.avsc": {Data: []byte(avroRecord("receipt", currency))},
+	}, "order.yaml")
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		m := newMarket(t)
+		require.NoError(t, m.start(m.log, Config{Service: "payments", Sagas: []choreo.AnySaga{doc}, Codec: speaks}))
+		c, err := definition.DecodeContract(m.log.Records(definitionsTopic)[0].Value)
+		require.NoError(t, err)
+		def := c.Definitions[0]
+		require.Equal(t, []string{"charge"}, def.Owns)
+		require.Equal(t, definition.Fingerprint(doc.Definition), def.Fingerprint)
+		require.Len(t, def.Writes, 1)
+		require.Equal(t, avroRecord("receipt"), c.Schemas[def.Writes[0].Schema].Text, "the handler's own")
+		require.Len(t, def.Reads, 1)
+		require.Equal(t, avroRecord("created", total), c.Schemas[def.Reads[0].Schema].Text)
 	})
 }
 

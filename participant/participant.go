@@ -57,6 +57,7 @@ type version struct {
 
 // role is what this service has to do in one version of a saga.
 type role[Tx any] struct {
+	saga  choreo.AnySaga // as Config.Sagas has it: maybe a document, with schemas
 	def   *choreo.Definition
 	owned []string
 	bound map[string]*binding[Tx] // by step
@@ -85,7 +86,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 		d := s.Def()
 		p.topicOf[d.Name()] = names.Events(d.Name())
 		p.roles[version{d.Name(), d.Version()}] = &role[Tx]{
-			def: d, owned: d.StepsOf(cfg.Service), bound: make(map[string]*binding[Tx]),
+			saga: s, def: d, owned: d.StepsOf(cfg.Service), bound: make(map[string]*binding[Tx]),
 		}
 	}
 	p.relay = outbox.NewRelay(store, log, &outbox.RelayConfig{

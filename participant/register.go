@@ -37,6 +37,7 @@ type handler[Tx any] interface {
 	// execute reports whether the step's condition bypassed it.
 	execute(ctx context.Context, tx Tx, in *invocation) (out choreo.Output, bypassed bool, err error)
 	compensate(ctx context.Context, tx Tx, in *invocation) error
+	input() reflect.Type
 	output() reflect.Type
 }
 
@@ -44,6 +45,8 @@ type typedHandler[Tx, In, Out any] struct {
 	execute_    Executor[Tx, In, Out]
 	compensate_ Compensator[Tx, In, Out]
 }
+
+func (h *typedHandler[Tx, In, Out]) input() reflect.Type { return reflect.TypeFor[In]() }
 
 func (h *typedHandler[Tx, In, Out]) output() reflect.Type { return reflect.TypeFor[Out]() }
 
@@ -146,10 +149,7 @@ func newCall[In any](in *invocation) (*Call[In], error) {
 		join.Outputs = in
 		return call, nil
 	}
-	from := "" // the saga's input
-	if len(in.step.After) > 0 {
-		from = in.step.After[0]
-	}
+	from, _ := in.def.InputFrom(in.step.Name)
 	input, ok := in.row.Input(from)
 	if !ok {
 		return nil, in.undecodable(from, errors.New("it did not come with the event"))
