@@ -12,12 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/database"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/database"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
 	"github.com/choreo-go/choreo/examples/order/internal/inventory"
 	"github.com/choreo-go/choreo/examples/order/internal/orders"
@@ -265,17 +262,4 @@ func (s *shop) tellLoaded(what, file string, loaded bool, err error) error {
 		_, _ = fmt.Fprintf(s.stderr, "order: --%s %s is not loaded again: what the earlier run left is kept\n", what, file)
 	}
 	return nil
-}
-
-// newLogger logs warnings, and for a service that runs alone also what it does.
-func newLogger(w io.Writer, alone bool) *zap.Logger {
-	config := zap.NewProductionEncoderConfig()
-	config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-	config.EncodeLevel = zapcore.CapitalLevelEncoder
-	config.EncodeDuration = zapcore.StringDurationEncoder
-	level := zapcore.WarnLevel
-	if alone {
-		level = zapcore.InfoLevel
-	}
-	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.Lock(zapcore.AddSync(w)), level))
 }

@@ -14,9 +14,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/choreo-go/choreo/examples/internal/console"
+	"github.com/choreo-go/choreo/examples/internal/database"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/audit"
-	"github.com/choreo-go/choreo/examples/order/internal/database"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
 	"github.com/choreo-go/choreo/examples/order/sample"
 	"github.com/choreo-go/choreo/topics"
@@ -46,7 +47,11 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 	if isTerminal(stderr) {
 		s.terminal, s.stderr = stderr, overProgress{stderr}
 	}
-	s.logger = newLogger(s.stderr, o.service != "")
+	level := zap.WarnLevel
+	if o.service != "" { // it runs alone, and says what it does
+		level = zap.InfoLevel
+	}
+	s.logger = console.NewLogger(s.stderr, level)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
 		if ctx.Err() == nil {
