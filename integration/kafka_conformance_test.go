@@ -113,6 +113,12 @@ func TestKafkaReadsCompactedTopics(t *testing.T) {
 		for key := 1; key < keys; key++ {
 			require.Equal(t, fmt.Append(nil, rounds-1), latest[fmt.Sprint("key-", key)])
 		}
+		table, err := topics.ReadTable(t.Context(), log, topic)
+		require.NoError(t, err)
+		require.Len(t, table, keys-1+i+1, "all keys but the one that is gone, and the last ones")
+		for key := 1; key < keys; key++ {
+			require.Equal(t, fmt.Append(nil, rounds-1), table[fmt.Sprint("key-", key)].Value)
+		}
 	}
 	errs := log.Publish(t.Context(), []choreo.Record{
 		{Topic: topic, Partition: choreo.AnyPartition, Key: []byte("a"), Value: []byte("1")},

@@ -25,6 +25,17 @@ type Log interface {
 	// out and reported to Config.OnState.
 	Consume(ctx context.Context, config ConsumeConfig, handle Handler) error
 
+	// Read reads all partitions of one topic, as a member of no group and without
+	// committing anything, and calls handle until ctx ends, handle returns an error, or,
+	// with Config.ToEnd, all that the topic held when Read began is handled. It returns
+	// nil when ctx ended or the end was reached, else why it stopped; under ToEnd an end of
+	// ctx before that is an error, for what was read is a part. Records of one partition
+	// come in order, duplicates aside, and no two calls of handle overlap. Partitions
+	// that are added later are read, too. Outages of the broker are waited out and
+	// reported to Config.OnState. The error wraps ErrUnknownTopic where there is no such
+	// topic when Read begins.
+	Read(ctx context.Context, config ReadConfig, handle Handler) error
+
 	Admin
 	// Close ends all calls that are under way and releases what the log holds.
 	Close() error

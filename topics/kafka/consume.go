@@ -7,6 +7,7 @@ import (
 	"time"
 
 	segmentio "github.com/segmentio/kafka-go"
+	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/topics"
 )
@@ -39,17 +40,13 @@ func (l *Log) Consume(ctx context.Context, config topics.ConsumeConfig, handle t
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	if l.ctx.Err() != nil {
-		l.mu.Unlock()
-		return topics.ErrClosed
+	if err := l.enter(); err != nil {
+		return err
 	}
-	l.consumers.Add(1)
-	l.mu.Unlock()
-	defer l.consumers.Done()
+	defer l.readers.Done()
 	ctx, cancel := l.bind(ctx)
 	defer cancel()
-	c := &consumer{log: l, config: config, handle: handle, health: newHealth(config, l.config.Logger)}
+	c := &consumer{log: l, config: config, handle: handle, health: newHealth(l.config.Logger.With(zap.String("group", config.Group)), config.OnState)}
 	err = c.run(ctx)
 	if errors.Is(context.Cause(ctx), topics.ErrClosed) {
 		return topics.ErrClosed

@@ -62,9 +62,10 @@ func appendFetch(buf []byte, clientID string, positions []*position) []byte {
 
 // fetched is what a Fetch response says of one partition.
 type fetched struct {
-	err     error
-	aborted []abortedTransaction
-	records []byte // batches, the last of which may be cut short
+	err      error
+	readable int64 // the last stable offset: up to there is what readers may see
+	aborted  []abortedTransaction
+	records  []byte // batches, the last of which may be cut short
 }
 
 // abortedTransaction is one that a producer aborted, from its first record on.
@@ -85,7 +86,9 @@ func readFetched(body []byte, each func(topic []byte, partition int32, f fetched
 		for range r.count() {
 			partition := r.int32()
 			f := fetched{err: codeError(r.int16())}
-			r.take(8 + 8 + 8) // high watermark, last stable offset, log start
+			r.int64() // high watermark
+			f.readable = r.int64()
+			r.int64() // log start
 			for range r.count() {
 				f.aborted = append(f.aborted, abortedTransaction{r.int64(), r.int64()})
 			}

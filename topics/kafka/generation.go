@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"maps"
-	"sync"
 	"time"
 
 	segmentio "github.com/segmentio/kafka-go"
@@ -18,15 +17,11 @@ import (
 // generation is one membership in the group, from its assignment to the rebalance that
 // ends it.
 type generation struct {
-	log     *Log
-	config  *topics.ConsumeConfig
-	group   *segmentio.Generation
-	lanes   *lanes.Lanes
-	health  *health
-	orphans chan []*position
-	failed  chan error
-	grown   chan map[string]int // gets the partition counts when they have changed
-	running sync.WaitGroup      // the assigner, the watch and the loops
+	*fetcher
+	config *topics.ConsumeConfig
+	group  *segmentio.Generation
+	lanes  *lanes.Lanes
+	grown  chan map[string]int // gets the partition counts when they have changed
 
 	partitions  map[string]int // of the topics
 	uncommitted map[string]map[int]int64
@@ -36,12 +31,12 @@ type generation struct {
 // an error for which the consumer stops.
 func (c *consumer) runGeneration(ctx context.Context, over <-chan struct{}, group *segmentio.Generation) error {
 	g := &generation{
-		log: c.log, config: &c.config, group: group, health: c.health,
-		orphans: make(chan []*position), failed: make(chan error, 1), grown: make(chan map[string]int, 1),
+		config: &c.config, group: group, grown: make(chan map[string]int, 1),
 		lanes: lanes.New(ctx, lanes.Config{Lanes: c.config.Lanes, BatchMax: c.config.BatchMax,
 			InFlight: c.config.InFlight, Keep: c.config.Keep, Handle: c.handle, Copy: true}),
 		partitions: c.partitions, uncommitted: make(map[string]map[int]int64),
 	}
+	g.fetcher = newFetcher(c.log, c.config.Topics, c.health, g.lanes.Submit)
 	var positions []*position
 	for topic, partitions := range group.Assignments {
 		for _, p := range partitions {
@@ -194,116 +189,4 @@ func (g *generation) commit() {
 		return
 	}
 	clear(g.uncommitted)
-}
-
-// fail stops the consumer.
-func (g *generation) fail(err error) {
-	select {
-	case g.failed <- err:
-	default: // there is one already
-	}
-}
-
-// orphan gives positions that a loop cannot fetch to the assigner.
-func (g *generation) orphan(ctx context.Context, fault error, positions ...*position) {
-	if len(positions) == 0 {
-		return
-	}
-	now := time.Now()
-	for _, p := range positions {
-		g.fault(p, fault, now)
-	}
-	select {
-	case g.orphans <- positions:
-	case <-ctx.Done():
-	}
-}
-
-func (g *generation) fault(p *position, fault error, now time.Time) {
-	p.failures++
-	p.since, p.due = now, now.Add(backoff(p.failures))
-	if p.failures > 1 { // once is how leaders move
-		g.health.fault(p.Partition, fault)
-	}
-}
-
-// assign gives each position to the loop of its partition's leader, at first and
-// whenever a loop gave it up, until ctx ends.
-func (g *generation) assign(ctx context.Context, orphans []*position) {
-	loops := make(map[int32]*fetchLoop)
-	start := time.Now()
-	for _, p := range orphans {
-		p.since, p.due = start, start
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case more := <-g.orphans:
-			orphans = append(orphans, more...)
-		case <-timer.C:
-			orphans = g.place(ctx, loops, orphans)
-		}
-		if len(orphans) > 0 {
-			next := orphans[0].due
-			for _, p := range orphans[1:] {
-				if p.due.Before(next) {
-					next = p.due
-				}
-			}
-			timer.Reset(time.Until(next))
-		}
-	}
-}
-
-// place places the positions that are due and returns those that are left.
-func (g *generation) place(ctx context.Context, loops map[int32]*fetchLoop, orphans []*position) (left []*position) {
-	now := time.Now()
-	var since time.Time
-	for _, p := range orphans {
-		if !p.due.After(now) && p.since.After(since) {
-			since = p.since
-		}
-	}
-	bounded, cancel := context.WithTimeout(ctx, g.log.config.RequestTimeout)
-	defer cancel()
-	v, err := g.log.cluster.renew(bounded, since, g.config.Topics...)
-	if ctx.Err() != nil {
-		return nil
-	}
-	now = time.Now()
-	placed := make(map[int32][]*position)
-	for _, p := range orphans {
-		if p.due.After(now) {
-			left = append(left, p)
-			continue
-		}
-		leader, fault := int32(noLeader), err
-		if fault == nil {
-			leader, fault = v.leader(p.Topic, p.Partition.Partition)
-		}
-		if fault != nil {
-			if forGood(fault) {
-				g.fail(fault)
-			}
-			g.fault(p, fault, now)
-			left = append(left, p)
-			continue
-		}
-		placed[leader] = append(placed[leader], p)
-	}
-	for leader, positions := range placed {
-		loop, runs := loops[leader]
-		if !runs {
-			loop = newFetchLoop(g, leader)
-			loops[leader] = loop
-		}
-		loop.add(positions)
-		if !runs {
-			g.running.Go(func() { loop.run(ctx) })
-		}
-	}
-	return left
 }

@@ -9,10 +9,9 @@ import (
 	"github.com/choreo-go/choreo/topics/internal/lanes"
 )
 
-// health gathers how a consumer stands, and tells when that changes.
+// health gathers how a reader stands, and tells when that changes.
 type health struct {
-	logger *zap.Logger
-	name   string
+	logger *zap.Logger // names who reads
 	tell   func(topics.ConsumeState)
 
 	mu         sync.Mutex
@@ -22,8 +21,8 @@ type health struct {
 	told       topics.ConsumeState
 }
 
-func newHealth(config topics.ConsumeConfig, logger *zap.Logger) *health {
-	h := &health{logger: logger, name: config.Group, tell: config.OnState, faults: make(map[lanes.Partition]error)}
+func newHealth(logger *zap.Logger, tell func(topics.ConsumeState)) *health {
+	h := &health{logger: logger, tell: tell, faults: make(map[lanes.Partition]error)}
 	if h.tell == nil {
 		h.tell = func(topics.ConsumeState) {}
 	}
@@ -50,7 +49,7 @@ func (h *health) lost() {
 	})
 }
 
-// group notes why the group cannot be joined.
+// group notes why the group cannot be joined, or nothing be known of the topic.
 func (h *health) group(fault error) { h.change(func() { h.groupFault = fault }) }
 
 // fault notes why a partition cannot be read.
@@ -76,9 +75,9 @@ func (h *health) change(do func()) {
 	h.told = state
 	switch {
 	case has && !had:
-		h.logger.Warn("the consumer cannot read", zap.String("group", h.name), zap.Error(state.Err))
+		h.logger.Warn("the consumer cannot read", zap.Error(state.Err))
 	case had && !has:
-		h.logger.Info("the consumer reads again", zap.String("group", h.name))
+		h.logger.Info("the consumer reads again")
 	}
 	h.tell(state)
 }

@@ -27,9 +27,9 @@ type Log struct {
 	cluster     *cluster
 	publisher   *publisher
 
-	mu        sync.Mutex // orders calls against Close
-	consumers sync.WaitGroup
-	closed    sync.Once
+	mu      sync.Mutex // orders calls against Close
+	readers sync.WaitGroup
+	closed  sync.Once
 }
 
 var _ topics.Log = (*Log)(nil)
@@ -78,6 +78,17 @@ func (l *Log) bind(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
+// enter begins a call that Close has to wait for.
+func (l *Log) enter() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return topics.ErrClosed
+	}
+	l.readers.Add(1)
+	return nil
+}
+
 // Publish implements topics.Log.
 func (l *Log) Publish(ctx context.Context, records []choreo.Record) []error {
 	return l.publisher.publish(ctx, records)
@@ -90,7 +101,7 @@ func (l *Log) Close() error {
 		l.mu.Lock()
 		l.close(topics.ErrClosed)
 		l.mu.Unlock()
-		l.consumers.Wait()
+		l.readers.Wait()
 		l.publisher.stop()
 		l.transport.CloseIdleConnections()
 		l.connections.close()

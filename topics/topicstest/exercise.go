@@ -38,6 +38,16 @@ func Exercise(t *testing.T, open func(t *testing.T) topics.Log) {
 		{"RebalanceUnderLoadLosesNothing", rebalance},
 		{"NewPartitionsAreRead", newPartitions},
 
+		{"ReadFollowsATopic", readFollows},
+		{"ReadToTheEnd", readToEnd},
+		{"ReadFromOffsets", readFrom},
+		{"ReadOfAnUnknownTopic", readUnknown},
+		{"ReadFindsNewPartitions", readNewPartitions},
+		{"ReadStopsAtAHandlersError", readHandlerError},
+		{"CloseEndsRead", readCloses},
+		{"ReadRefusesBadConfig", readBadConfig},
+		{"TableHasTheLatestOfEachKey", readTable},
+
 		{"Topics", admin},
 		{"TopologyIsApplied", topology},
 	}

@@ -126,7 +126,7 @@ func (l *Lanes) Submit(ctx context.Context, records []choreo.Record) error {
 		p := place{tracker, tracker.add(r.Offset)}
 		own := *r
 		if l.config.Copy {
-			own = copyOf(r)
+			own = Copy(r)
 		}
 		l.lanes[l.laneOf(r)].push(own, p, l.config.BatchMax)
 	}
@@ -262,8 +262,8 @@ func (l *Lanes) laneOf(r *choreo.Record) int {
 	return int((h ^ h>>32) % uint64(len(l.lanes)))
 }
 
-// copyOf copies a record into two allocations. Header keys are strings and stay.
-func copyOf(r *choreo.Record) choreo.Record {
+// Copy copies a record into two allocations. Header keys are strings and stay.
+func Copy(r *choreo.Record) choreo.Record {
 	size := len(r.Key) + len(r.Value)
 	for i := range r.Headers {
 		size += len(r.Headers[i].Value)
