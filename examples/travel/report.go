@@ -94,9 +94,9 @@ func (r *report) writeTable(w io.Writer) error {
 	line("  %s", rule)
 	line("")
 	line("  %-26s %s, of which %s not in reverse order", "undone side by side",
-		trips(r.tally.undone), console.Count(r.Unordered))
+		tripCount(r.tally.undone), console.Count(r.Unordered))
 	line("  %-26s %s", "from refusal to undone", quantiles(r.tally.undoing))
-	line("  %-26s %s", "documents tried again", trips(r.Reprinted))
+	line("  %-26s %s", "documents tried again", tripCount(r.Reprinted))
 	line("  %-26s %s", "at rest after", console.Short(time.Duration(r.Duration*float64(time.Second))))
 	line("  %-26s %s", "one trip", quantiles(r.tally.times))
 	balance := "yes"
@@ -108,7 +108,7 @@ func (r *report) writeTable(w io.Writer) error {
 	return err
 }
 
-func trips(n int) string {
+func tripCount(n int) string {
 	if n == 1 {
 		return "1 trip"
 	}

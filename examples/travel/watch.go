@@ -130,7 +130,7 @@ type tally struct {
 }
 
 type stepTally struct {
-	name, owner                        string
+	name, owner                         string
 	executed, bypassed, refused, undone int
 }
 

@@ -54,9 +54,9 @@ const (
 // stepTimeout bounds one attempt of a step: each is a few statements.
 const stepTimeout = 10 * time.Second
 
-// printRetry is for a printer that jams: it is soon mended, and sagas past the pivot have
-// nowhere to go but forward.
-var printRetry = choreo.ExponentialRetry(10, 20*time.Millisecond, 5*time.Second)
+// forwardRetry is for the steps past the pivot, which have nowhere to go but forward: a
+// printer that jams is soon mended.
+var forwardRetry = choreo.ExponentialRetry(10, 20*time.Millisecond, 500*time.Millisecond)
 
 // Trip is the saga. The id of an instance is the trip's id, so that asking for a trip
 // twice starts one saga.
@@ -72,9 +72,9 @@ var Trip = choreo.MustDefine[*travelv1.TripRequested]("trip", 1,
 	BookCar.OwnedBy(Cars).After(CheckPapers).When("wants-car", WantsCar).Optional().Refuses(NoCar).Timeout(stepTimeout),
 
 	PayTrip.OwnedBy(Payments).After(BookFlight, BookHotel, BookCar).Uses(OpenTrip).Pivot().Refuses(NoMoney).Timeout(stepTimeout),
-	ConfirmTrip.OwnedBy(Trips).After(PayTrip).Timeout(stepTimeout),
+	ConfirmTrip.OwnedBy(Trips).After(PayTrip).Timeout(stepTimeout).Retry(forwardRetry),
 	IssueDocuments.OwnedBy(Documents).After(ConfirmTrip).Uses(BookFlight, BookHotel, BookCar).
-		Timeout(stepTimeout).Retry(printRetry),
+		Timeout(stepTimeout).Retry(forwardRetry),
 
 	choreo.Encoding(choreo.Protobuf),
 	choreo.Compensation(choreo.ParallelOrder),

@@ -88,7 +88,7 @@ func (s *Sample) supply(random *rand.Rand, all []place, spent []money.Cents) {
 		s.Hotels = append(s.Hotels, capacity.Supply{
 			Destination: at.city, Name: at.hotel, Unit: at.room, Units: share(at.rooms, 75, 115)})
 		s.Cars = append(s.Cars, capacity.Supply{
-			Destination: at.city, Name: "small car", Unit: at.car, Units: share(at.rents, 40, 90)})
+			Destination: at.city, Name: "small car", Unit: at.car, Units: share(at.rents, 60, 130)})
 	}
 	for i, sum := range spent {
 		s.Papers = append(s.Papers, documents.Papers{Customer: name(i), Valid: i%expired != expired-1})
