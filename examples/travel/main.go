@@ -20,12 +20,13 @@ const (
 	exitUsage = 2
 )
 
-const usage = `Book trips through six services: trips, documents, flights, hotels, cars, payments.
+const usage = `Book trips through six services: trips, documents, flights, hotels, cars and
+payments.
 
   go run ./examples/travel [flags]
 
-It starts an embedded Kafka-protocol broker, six SQLite databases and all services
-in one process, and books made-up trips.
+It starts an embedded Kafka-protocol broker, six SQLite databases and all
+services in one process, and books made-up trips.
 
   --trips N     how many trips; default 200
   --seed N      of the sample, from 0; default 1
