@@ -171,12 +171,13 @@ func (t *tally) count(trip *watched) {
 		case choreo.StepDone, choreo.StepUndoing, choreo.StepUndoFailed:
 			into.executed++
 		case choreo.StepUndone:
-			if slices.Contains(trip.undone, step.Name) {
+			switch {
+			case slices.Contains(trip.undone, step.Name):
 				into.executed++
 				into.undone++
-			} else if !contract.Trip.Compensates(step.Name) {
+			case !contract.Trip.Compensates(step.Name):
 				into.executed++ // it has nothing to undo
-			} else {
+			default:
 				into.bypassed++
 			}
 		case choreo.StepBypassed:

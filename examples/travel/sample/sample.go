@@ -54,7 +54,7 @@ func places() []place {
 func New(seed uint64, trips int) *Sample {
 	var s Sample
 	all, spent := places(), make([]money.Cents, customers)
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // chance that can be repeated
+	random := rand.New(rand.NewPCG(seed, 1))
 	for i := range trips {
 		at, customer := &all[random.IntN(len(all))], random.IntN(customers)
 		plan := &travelv1.Plan{
@@ -73,7 +73,7 @@ func New(seed uint64, trips int) *Sample {
 			Customer: name(customer), Email: name(customer) + "@example.com", Plan: plan,
 		})
 	}
-	s.supply(rand.New(rand.NewPCG(seed, 2)), all, spent) //nolint:gosec // as above
+	s.supply(rand.New(rand.NewPCG(seed, 2)), all, spent)
 	return &s
 }
 

@@ -17,9 +17,10 @@ func ExampleNew() {
 }
 
 func TestTheSameSeedMakesTheSameSample(t *testing.T) {
-	require.Equal(t, sample.New(7, 100), sample.New(7, 100))
-	require.NotEqual(t, sample.New(7, 100).Trips[0].GetPlan(), sample.New(8, 100).Trips[0].GetPlan())
-	require.Equal(t, sample.New(7, 100).Trips, sample.New(7, 300).Trips[:100], "a longer one begins alike")
+	first, again := sample.New(7, 100), sample.New(7, 100)
+	require.Equal(t, first, again)
+	require.NotEqual(t, first.Trips[0].GetPlan(), sample.New(8, 100).Trips[0].GetPlan())
+	require.Equal(t, first.Trips, sample.New(7, 300).Trips[:100], "a longer one begins alike")
 	require.Empty(t, sample.New(7, 0).Trips)
 }
 
