@@ -94,7 +94,7 @@ func (r *report) writeTable(w io.Writer) error {
 	line("  %s", rule)
 	line("")
 	line("  %-26s %s, of which %s not in reverse order", "undone side by side",
-		tripCount(r.tally.undone), console.Count(r.Unordered))
+		tripCount(r.tally.sideBySide), console.Count(r.Unordered))
 	line("  %-26s %s", "from refusal to undone", quantiles(r.tally.undoing))
 	line("  %-26s %s", "documents tried again", tripCount(r.Reprinted))
 	line("  %-26s %s", "at rest after", console.Short(time.Duration(r.Duration*float64(time.Second))))

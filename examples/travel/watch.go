@@ -124,9 +124,10 @@ type tally struct {
 	refusals map[string]int // by code
 	steps    []stepTally    // in the saga's order
 
-	undone, unordered int             // trips that were turned back with something to undo, and see waitedForNone
-	undoing           []time.Duration // from a failure to the end of its saga, sorted
-	times             []time.Duration // of sagas, sorted
+	sideBySide int             // trips that were turned back with several steps to undo
+	unordered  int             // of these, see waitedForNone
+	undoing    []time.Duration // from a failure to the end of its saga, sorted
+	times      []time.Duration // of sagas, sorted
 }
 
 type stepTally struct {
@@ -212,7 +213,9 @@ func (t *tally) countTurnedBack(trip *watched) {
 	if len(trip.undone) == 0 {
 		return
 	}
-	t.undone++
+	if len(trip.undone) > 1 {
+		t.sideBySide++
+	}
 	if waitedForNone(trip.undone) {
 		t.unordered++
 	}
