@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,7 +46,8 @@ var kinds = map[string]struct {
 
 // open makes everything ready to run.
 func (s *shop) open(ctx context.Context) error {
-	if err := s.openDir(); err != nil {
+	var err error // the databases and the embedded broker's log lie in dir
+	if s.dir, err = s.Dir(s.o.data, "choreo-order-"); err != nil {
 		return err
 	}
 	names := contract.Order.Services()
@@ -84,24 +84,6 @@ func (s *shop) open(ctx context.Context) error {
 	return nil
 }
 
-// openDir makes the directory of the databases and of the embedded broker's log.
-func (s *shop) openDir() error {
-	s.dir = s.o.data
-	if s.dir != "" {
-		if err := os.MkdirAll(s.dir, 0o755); err != nil {
-			return fmt.Errorf("--data: %w", err)
-		}
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "choreo-order-")
-	if err != nil {
-		return err
-	}
-	s.dir = dir
-	s.closeLater("the temporary directory", func() error { return os.RemoveAll(dir) })
-	return nil
-}
-
 func (s *shop) openService(ctx context.Context, name string) error {
 	db, err := s.openDatabase(ctx, name)
 	if err != nil {
@@ -128,7 +110,7 @@ func (s *shop) openDatabase(ctx context.Context, name string) (*database.Databas
 	if err != nil {
 		return nil, fmt.Errorf("database of %s: %w", name, err)
 	}
-	s.closeLater("the database of "+name, db.Close)
+	s.Later("the database of "+name, db.Close)
 	return db, nil
 }
 
@@ -144,14 +126,14 @@ func (s *shop) openLog() error {
 		if err != nil {
 			return err
 		}
-		s.closeLater("the broker", broker.Close)
+		s.Later("the broker", broker.Close)
 		brokers = broker.Addresses()
 	}
 	log, err := kafka.New(kafka.Config{Brokers: brokers, ClientID: "choreo-order", Logger: s.logger.Named("kafka")})
 	if err != nil {
 		return err
 	}
-	s.closeLater("the log", log.Close)
+	s.Later("the log", log.Close)
 	s.log = log
 	return nil
 }

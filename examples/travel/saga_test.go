@@ -23,6 +23,7 @@ import (
 	"github.com/choreo-go/choreo/participant/choreotest"
 	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/schema/protobuf"
+	"github.com/choreo-go/choreo/topics"
 )
 
 // templates are the files of databases that are made and loaded, by service: to copy them costs
@@ -148,11 +149,9 @@ func TestATripWithACar(t *testing.T) {
 		require.EqualValues(t, 2000+3000+3000, st.number(contract.Payments, `SELECT amount_cents FROM payments`))
 		require.EqualValues(t, 3, st.number(contract.Documents, `SELECT COUNT(*) FROM documents`))
 		for _, rec := range st.Records() {
-			for _, h := range rec.Headers {
-				if h.Key == "content-type" {
-					require.NotEqual(t, "application/json", string(h.Value))
-				}
-			}
+			ev, err := topics.Decode(&rec)
+			require.NoError(t, err)
+			require.Equal(t, string(choreo.Protobuf), ev.ContentType, choreotest.Line(ev))
 		}
 	})
 }
@@ -263,6 +262,10 @@ func TestCompensationsDoNotWaitForEachOther(t *testing.T) {
 func TestWhateverFailsTheBooksBalance(t *testing.T) {
 	stages, files := make(map[*choreotest.World]*stage), newTemplates(t, enough())
 	choreotest.FailEach(t, contract.Trip, func(w *choreotest.World) participant.Ref {
+		if len(stages)%scale != 0 {
+			stages[w] = nil
+			w.T().Skip("the race detector takes its time: it sees one failure in some")
+		}
 		st := newStage(w, files)
 		stages[w] = st
 		st.serve(contract.Trip.Services()...)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/closing"
 	"github.com/choreo-go/choreo/examples/internal/console"
 	"github.com/choreo-go/choreo/examples/internal/database"
 	"github.com/choreo-go/choreo/examples/travel/contract"
@@ -38,7 +38,7 @@ type agency struct {
 	log      topics.Log
 	events   string // topic
 	services map[string]*service
-	closers  []func() error // called last first
+	closing.Stack
 }
 
 // service is one of the six, with its own database.
@@ -53,7 +53,7 @@ func book(ctx context.Context, o *options, stderr io.Writer) (r *report, err err
 		o: o, logger: console.NewLogger(stderr, zap.WarnLevel),
 		sample: sample.New(o.seed, o.trips), services: make(map[string]*service),
 	}
-	defer func() { err = errors.Join(err, a.close()) }()
+	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := a.open(ctx); err != nil {
 		return nil, err
 	}
@@ -86,7 +86,8 @@ func book(ctx context.Context, o *options, stderr io.Writer) (r *report, err err
 
 // open makes everything ready to run.
 func (a *agency) open(ctx context.Context) error {
-	if err := a.openDir(); err != nil {
+	var err error
+	if a.dir, err = a.Dir(a.o.data, "choreo-travel-"); err != nil {
 		return err
 	}
 	for _, name := range contract.Trip.Services() {
@@ -94,7 +95,7 @@ func (a *agency) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("database of %s: %w", name, err)
 		}
-		a.closeLater("the database of "+name, db.Close)
+		a.Later("the database of "+name, db.Close)
 		if err := errors.Join(db.Prepare(ctx, schemaOf(name)), a.load(ctx, name, db.SQL)); err != nil {
 			return fmt.Errorf("database of %s: %w", name, err)
 		}
@@ -132,21 +133,6 @@ func (a *agency) loggerOf(service string) *zap.Logger {
 	return logger
 }
 
-// openDir makes the directory of the databases and of the broker's log.
-func (a *agency) openDir() (err error) {
-	if a.dir = a.o.data; a.dir != "" {
-		if err := os.MkdirAll(a.dir, 0o755); err != nil {
-			return fmt.Errorf("--data: %w", err)
-		}
-		return nil
-	}
-	if a.dir, err = os.MkdirTemp("", "choreo-travel-"); err != nil {
-		return err
-	}
-	a.closeLater("the temporary directory", func() error { return os.RemoveAll(a.dir) })
-	return nil
-}
-
 // openLog starts the broker, connects, and makes the topics of a new log.
 func (a *agency) openLog(ctx context.Context) error {
 	config := embedded.Config{Logger: a.logger.Named("broker")}
@@ -157,12 +143,12 @@ func (a *agency) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.closeLater("the broker", broker.Close)
+	a.Later("the broker", broker.Close)
 	log, err := kafka.New(kafka.Config{Brokers: broker.Addresses(), ClientID: "choreo-travel", Logger: a.logger.Named("kafka")})
 	if err != nil {
 		return err
 	}
-	a.closeLater("the log", log.Close)
+	a.Later("the log", log.Close)
 	a.log = log
 	names, err := topics.NewNames("choreo")
 	if err != nil {
@@ -257,9 +243,6 @@ func (a *agency) start(ctx context.Context, watch *watcher) error {
 	return context.Cause(ctx)
 }
 
-// shownFindings bounds how much of a broken book is shown.
-const shownFindings = 20
-
 // settle audits the books and makes the report.
 func (a *agency) settle(ctx context.Context, watch *watcher, took time.Duration, stderr io.Writer) (*report, error) {
 	books := make(audit.Books)
@@ -270,28 +253,6 @@ func (a *agency) settle(ctx context.Context, watch *watcher, took time.Duration,
 	if err != nil {
 		return nil, err
 	}
-	for _, finding := range findings[:min(len(findings), shownFindings)] {
-		_, _ = fmt.Fprintf(stderr, "travel: books: %s\n", finding)
-	}
-	if more := len(findings) - shownFindings; more > 0 {
-		_, _ = fmt.Fprintf(stderr, "travel: books: and %d more\n", more)
-	}
+	console.Findings(stderr, "travel: books: ", findings)
 	return newReport(watch.tally(), took, len(findings) == 0), nil
-}
-
-func (a *agency) closeLater(what string, closer func() error) {
-	a.closers = append(a.closers, func() error {
-		if err := closer(); err != nil {
-			return fmt.Errorf("closing %s: %w", what, err)
-		}
-		return nil
-	})
-}
-
-func (a *agency) close() error {
-	var errs []error
-	for _, closer := range slices.Backward(a.closers) {
-		errs = append(errs, closer())
-	}
-	return errors.Join(errs...)
 }

@@ -38,3 +38,16 @@ func NewLogger(w io.Writer, level zapcore.Level) *zap.Logger {
 	config.EncodeDuration = zapcore.StringDurationEncoder
 	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.Lock(zapcore.AddSync(w)), level))
 }
+
+// shownFindings bounds how much of a broken book is shown.
+const shownFindings = 20
+
+// Findings writes what an audit found, a line each.
+func Findings(w io.Writer, prefix string, findings []string) {
+	for _, finding := range findings[:min(len(findings), shownFindings)] {
+		_, _ = fmt.Fprintf(w, "%s%s\n", prefix, finding)
+	}
+	if more := len(findings) - shownFindings; more > 0 {
+		_, _ = fmt.Fprintf(w, "%sand %d more\n", prefix, more)
+	}
+}

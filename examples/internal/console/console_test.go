@@ -36,3 +36,15 @@ func TestLoggerWritesFromItsLevelOn(t *testing.T) {
 	require.Contains(t, screen.String(), "WARN\tthe broker is away\n")
 	require.NotContains(t, screen.String(), "the service is up")
 }
+
+func TestFindingsAreBounded(t *testing.T) {
+	var screen bytes.Buffer
+	console.Findings(&screen, "books: ", nil)
+	require.Empty(t, screen.String())
+	console.Findings(&screen, "books: ", []string{"a seat is gone"})
+	require.Equal(t, "books: a seat is gone\n", screen.String())
+	screen.Reset()
+	console.Findings(&screen, "books: ", make([]string, 25))
+	require.Equal(t, 21, bytes.Count(screen.Bytes(), []byte("\n")))
+	require.Contains(t, screen.String(), "books: and 5 more\n")
+}
