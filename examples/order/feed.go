@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
 	"github.com/choreo-go/choreo/outbox"
@@ -22,6 +23,7 @@ const feeders = 8
 // feeder starts a saga for each order of the input.
 type feeder struct {
 	orders  *participant.Participant[*sql.Tx]
+	saga    *choreo.Saga[contract.OrderPlaced] // the version that new orders go by
 	store   outbox.Store[*sql.Tx]
 	started func(orderID string)
 	reject  func(*input.LineError)
@@ -76,7 +78,7 @@ func (f *feeder) read(ctx context.Context, from io.Reader, queue chan<- contract
 // the same id is harmless.
 func (f *feeder) start(ctx context.Context, order contract.OrderPlaced) error {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		_, err := participant.Start(ctx, f.orders, contract.Order, order.OrderID, order)
+		_, err := participant.Start(ctx, f.orders, f.saga, order.OrderID, order)
 		if err == nil {
 			f.started(order.OrderID)
 			return nil

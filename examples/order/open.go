@@ -21,6 +21,10 @@ import (
 	"github.com/choreo-go/choreo/examples/order/internal/shipping"
 	"github.com/choreo-go/choreo/examples/order/sample"
 	"github.com/choreo-go/choreo/participant"
+	"github.com/choreo-go/choreo/schema"
+	"github.com/choreo-go/choreo/schema/avro"
+	"github.com/choreo-go/choreo/schema/compat"
+	"github.com/choreo-go/choreo/schema/registry/topic"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/embedded"
 	"github.com/choreo-go/choreo/topics/kafka"
@@ -36,7 +40,7 @@ type service struct {
 // kinds says what is different from service to service.
 var kinds = map[string]struct {
 	schema   string
-	register func(*participant.Participant[*sql.Tx])
+	register func(p *participant.Participant[*sql.Tx], build int)
 }{
 	contract.Orders:    {orders.Schema, orders.Register},
 	contract.Inventory: {inventory.Schema, inventory.Register},
@@ -69,19 +73,47 @@ func (s *shop) open(ctx context.Context) error {
 		return err
 	}
 	for _, svc := range s.services {
+		codec, err := s.codec(ctx, svc.name)
+		if err != nil {
+			return err
+		}
 		p, err := participant.New(s.log, svc.db.Store, &participant.Config{
 			Service:   svc.name,
-			Sagas:     []choreo.AnySaga{contract.Order},
+			Sagas:     s.sagas(),
 			Namespace: s.namespace,
+			Codecs:    []schema.Codec{codec},
 			Logger:    s.logger.Named(svc.name),
 		})
 		if err != nil {
 			return err
 		}
-		kinds[svc.name].register(p)
+		kinds[svc.name].register(p, s.o.build)
 		svc.participant = p
 	}
 	return nil
+}
+
+// codec is how a service reads and writes Avro. The schemas are in a topic, so that no registry
+// has to run; old and new builds must be able to read each other.
+func (s *shop) codec(ctx context.Context, service string) (*avro.Codec, error) {
+	registry, err := topic.New(ctx, s.log, s.names, &topic.Config{
+		Check: compat.Full.Admits, RegisteredBy: service, Logger: s.logger.Named(service),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return avro.New(registry, nil)
+}
+
+// sagas are the versions of the saga that this build knows.
+func (s *shop) sagas() []choreo.AnySaga {
+	var sagas []choreo.AnySaga
+	for _, v := range contract.Versions {
+		if v.Version() <= s.o.build {
+			sagas = append(sagas, v)
+		}
+	}
+	return sagas
 }
 
 func (s *shop) openService(ctx context.Context, name string) error {
@@ -166,7 +198,7 @@ func (s *shop) openTopics(ctx context.Context) error {
 	s.names = names
 	reach, cancel := context.WithTimeout(ctx, s.o.reach)
 	defer cancel()
-	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, []choreo.AnySaga{contract.Order}, topics.TopologyOptions{}))
+	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, s.sagas(), topics.TopologyOptions{}))
 	if err != nil {
 		return fmt.Errorf("no answer from Kafka at %s: start it, or mend --brokers: %w", strings.Join(s.o.brokers, ","), err)
 	}

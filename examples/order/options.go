@@ -21,6 +21,8 @@ type options struct {
 	brokers                 []string
 	postgres                string
 	service                 string // empty: all of them
+	saga                    int    // the version that new orders go by
+	build                   int    // the newest version that the services know
 	json                    bool
 	reach                   time.Duration // how long a server may take to answer at first
 }
@@ -48,6 +50,11 @@ Where
   --service NAME        run one service alone, until it is told to stop; orders
                         feeds the orders, waits for their sagas and audits.
                         Needs --brokers, and --data or --postgres
+Versions
+  --saga-version 1|2    which version of the saga new orders go by; 2 checks for
+                        fraud before the charge. Default: 1
+  --build 1|2           1: services as they were before version 2 was there, to
+                        try a roll-out by --service. Default: 2, both are known
 Output
   --output table|json   default: table
 
@@ -69,6 +76,8 @@ func parseOptions(args []string) (*options, error) {
 	set.StringVar(&brokers, "brokers", "", "")
 	set.StringVar(&o.postgres, "postgres", "", "")
 	set.StringVar(&o.service, "service", "", "")
+	set.IntVar(&o.saga, "saga-version", contract.Order.Version(), "")
+	set.IntVar(&o.build, "build", contract.OrderV2.Version(), "")
 	set.StringVar(&output, "output", "table", "")
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -83,6 +92,12 @@ func parseOptions(args []string) (*options, error) {
 			fault("--%s is empty: leave it away or give it a value", f.Name)
 		}
 	})
+	if contract.Version(o.build) == nil {
+		fault("--build %d: use 1 or 2", o.build)
+	}
+	if contract.Version(o.saga) == nil || o.saga > o.build {
+		fault("--saga-version %d: use 1, or 2 with --build 2", o.saga)
+	}
 	switch output {
 	case "json":
 		o.json = true

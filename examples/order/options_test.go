@@ -12,16 +12,16 @@ import (
 func TestParseOptions(t *testing.T) {
 	o, err := parseOptions(nil)
 	require.NoError(t, err)
-	require.Equal(t, &options{reach: defaultReach}, o)
+	require.Equal(t, &options{saga: 1, build: 2, reach: defaultReach}, o)
 
 	o, err = parseOptions([]string{
 		"--orders", "o.jsonl", "--stock=s.csv", "-accounts", "a.csv", "--data", "dir",
-		"--brokers", "one:9092,[::1]:9093", "--postgres", "postgres://x", "--service", "payments", "--output", "json",
+		"--brokers", "one:9092,[::1]:9093", "--postgres", "postgres://x", "--service", "payments", "--output", "json", "--saga-version", "2",
 	})
 	require.NoError(t, err)
 	require.Equal(t, &options{
 		orders: "o.jsonl", stock: "s.csv", accounts: "a.csv", data: "dir",
-		brokers: []string{"one:9092", "[::1]:9093"}, postgres: "postgres://x", service: "payments", json: true, reach: defaultReach,
+		brokers: []string{"one:9092", "[::1]:9093"}, postgres: "postgres://x", service: "payments", saga: 2, build: 2, json: true, reach: defaultReach,
 	}, o)
 
 	_, err = parseOptions([]string{"--help"})
@@ -39,6 +39,9 @@ func TestParseOptionsNamesEveryFault(t *testing.T) {
 		"--brokers a:9092,":                `"" is no address`,
 		"--data=":                          "--data is empty",
 		"--service billing":                `--service "billing": use one of inventory, orders, payments, shipping`,
+		"--build 3":                        "--build 3: use 1 or 2",
+		"--saga-version 0":                 "--saga-version 0: use 1, or 2 with --build 2",
+		"--saga-version 2 --build 1":       "--saga-version 2: use 1, or 2 with --build 2",
 		"--service orders":                 "--service needs --brokers",
 		"--service orders --brokers a:1":   "--service needs --data or --postgres",
 		"--service billing --output yaml":  `--output "yaml": use table or json`,

@@ -127,7 +127,7 @@ func (s *shop) process(ctx context.Context, watch *watcher) error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	f := &feeder{orders: orders.participant, store: orders.db.Store, started: watch.expect, reject: s.reject}
+	f := &feeder{orders: orders.participant, saga: contract.Version(s.o.saga), store: orders.db.Store, started: watch.expect, reject: s.reject}
 	if err := f.feed(ctx, file); err != nil {
 		return s.interrupted(ctx, watch, err)
 	}

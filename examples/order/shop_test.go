@@ -342,6 +342,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 			if test.options.reach == 0 {
 				test.options.reach = defaultReach
 			}
+			test.options.saga, test.options.build = 1, 2
 			var stderr bytes.Buffer
 			_, err := runShop(t.Context(), &test.options, &stderr)
 			require.ErrorContains(t, err, test.want)

@@ -18,7 +18,7 @@ import (
 // anybody can do who can read the topic.
 type watcher struct {
 	mu      sync.Mutex
-	sagas   map[string]*choreo.Instance
+	sagas   map[string]*choreo.Instance // nil: started, and nothing of it seen yet
 	resting int
 	fed     bool
 	done    chan struct{} // closed when all orders are fed and every saga is at rest
@@ -47,10 +47,14 @@ func (w *watcher) fold(_ context.Context, batch []choreo.Record) error {
 	defer w.mu.Unlock()
 	for i := range batch {
 		ev, err := topics.Decode(&batch[i])
-		if err != nil || ev.Saga != contract.Order.Name() || ev.Version != contract.Order.Version() {
-			continue // the participants dead-letter it and say so
+		if err != nil || ev.Saga != contract.Order.Name() || contract.Version(ev.Version) == nil {
+			continue // the participants dead-letter or park it, and say so
 		}
-		saga := w.saga(ev.SagaID)
+		saga := w.sagas[ev.SagaID]
+		if saga == nil {
+			saga = choreo.NewInstance(contract.Version(ev.Version).Definition)
+			w.sagas[ev.SagaID] = saga
+		}
 		before := atRest(saga)
 		saga.Apply(ev)
 		if after := atRest(saga); after != before {
@@ -69,20 +73,11 @@ func atRest(saga *choreo.Instance) bool {
 	return saga.Status.Ended() || saga.Status == choreo.StatusStuck
 }
 
-func (w *watcher) saga(id string) *choreo.Instance {
-	saga := w.sagas[id]
-	if saga == nil {
-		saga = choreo.NewInstance(contract.Order.Definition)
-		w.sagas[id] = saga
-	}
-	return saga
-}
-
 // expect says that a saga was started, though the log may not show it yet.
 func (w *watcher) expect(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.saga(id)
+	w.sagas[id] = w.sagas[id]
 }
 
 // allFed says that no further saga will be started.
@@ -144,10 +139,12 @@ func (w *watcher) tally() *tally {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := &tally{sagas: len(w.sagas), refusals: make(map[string]int)}
-	for _, s := range contract.Order.Steps() {
-		t.steps = append(t.steps, stepTally{name: s.Name, owner: s.Owner})
-	}
+	place := t.listSteps(w.sagas)
 	for _, saga := range w.sagas {
+		if saga == nil {
+			t.open++
+			continue
+		}
 		switch saga.Status {
 		case choreo.StatusCompleted:
 			t.completed++
@@ -163,20 +160,38 @@ func (w *watcher) tally() *tally {
 			t.times = append(t.times, saga.EndedAt.Sub(saga.StartedAt))
 		}
 		for i := range saga.Steps {
+			step := &t.steps[place[saga.Steps[i].Name]]
 			switch saga.Steps[i].Status {
 			case choreo.StepDone, choreo.StepUndoing, choreo.StepUndoFailed:
-				t.steps[i].executed++
+				step.executed++
 			case choreo.StepUndone:
-				t.steps[i].executed++
-				t.steps[i].undone++
+				step.executed++
+				step.undone++
 			case choreo.StepFailing:
-				t.steps[i].failed++
+				step.failed++
 			default:
 			}
 		}
 	}
 	slices.Sort(t.times)
 	return t
+}
+
+// listSteps lists the steps of the newest version that occurs, in its order, and returns
+// the place of each by name: no version has a step that a newer one lacks.
+func (t *tally) listSteps(sagas map[string]*choreo.Instance) map[string]int {
+	newest := contract.Order
+	for _, saga := range sagas {
+		if saga != nil && saga.Version > newest.Version() {
+			newest = contract.Version(saga.Version)
+		}
+	}
+	place := make(map[string]int)
+	for i, s := range newest.Steps() {
+		t.steps = append(t.steps, stepTally{name: s.Name, owner: s.Owner})
+		place[s.Name] = i
+	}
+	return place
 }
 
 // reason names why a saga was turned back, for counting.

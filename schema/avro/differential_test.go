@@ -9,6 +9,12 @@ import (
 	"pgregory.net/rapid"
 )
 
+// stricter says whether the fault is one that twmb does not look for: it lets bytes be any text and any
+// decimal.
+func stricter(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "not valid UTF-8") || strings.Contains(err.Error(), "more than 6 digits"))
+}
+
 func TestAnotherImplementationReadsAndWritesTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawer{t: t}
@@ -33,6 +39,9 @@ func TestAnotherImplementationReadsAndWritesTheSame(t *testing.T) {
 		_, err = other.Decode(body, &theirs)
 		require.NoError(t, err, text)
 		ours, _, err := decodeAny(text, text, body)
+		if stricter(err) {
+			return
+		}
 		require.NoError(t, err, text)
 		require.Equal(t, alike(theirs), alike(ours), text)
 	})
@@ -64,8 +73,8 @@ func TestAnotherImplementationResolvesTheSame(t *testing.T) {
 		}
 		read++
 		require.False(t, certain && err != nil, "%s\n%s\n%v", writer, reader, err)
-		if err != nil && strings.Contains(err.Error(), "not valid UTF-8") {
-			return // they let bytes be any string
+		if stricter(err) {
+			return
 		}
 		var theirs any
 		_, theirErr := resolved.Decode(body, &theirs)

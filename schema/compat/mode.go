@@ -111,6 +111,17 @@ func (m Mode) Check(next schema.Schema, earlier ...schema.Schema) (Report, error
 	return report, nil
 }
 
+// Admits returns why a schema may not follow the earlier ones, oldest first, or nil: an error
+// that wraps schema.ErrIncompatible and names every breach. It is what the registries of
+// this module take as their Check.
+func (m Mode) Admits(next schema.Schema, earlier []schema.Schema) error {
+	report, err := m.Check(next, earlier...)
+	if err != nil {
+		return err
+	}
+	return report.Err()
+}
+
 // CanRead finds all that keeps who reads by one schema from reading what was written by
 // another. No problem of severity [Error]: it can be read.
 func CanRead(reader, writer schema.Schema) ([]Problem, error) {

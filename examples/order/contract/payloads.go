@@ -46,6 +46,11 @@ type StockReserved struct {
 	OrderID string `json:"order_id"`
 }
 
+// FraudCleared says that an order may be charged.
+type FraudCleared struct {
+	OrderID string `json:"order_id"`
+}
+
 // PaymentCharged says what was taken from the customer's account.
 type PaymentCharged struct {
 	OrderID     string      `json:"order_id"`

@@ -343,8 +343,11 @@ func atOnce(r *rig) {
 	require.NoError(r, err)
 	require.Len(r, want, schemas)
 	for i, v := range want {
-		require.Equal(r, i+1, v.Number)
 		require.Contains(r, ids[0], v.ID)
+		require.Positive(r, v.Number)
+		if i > 0 { // there may be gaps: some registries count a schema twice
+			require.Greater(r, v.Number, want[i-1].Number)
+		}
 	}
 	for _, reg := range append(open, r.open(r.T)) {
 		got, err := reg.Versions(r.Context(), subject)
@@ -355,7 +358,7 @@ func atOnce(r *rig) {
 
 func owned(r *rig) {
 	s := r.json()
-	base := schema.Schema{Kind: schema.JSONType, Text: `{"type":"string"}`}
+	base := schema.Schema{Kind: schema.JSONType, Text: `{"$schema":"http://json-schema.org/draft-07/schema#","type":"string"}`}
 	r.register(r.reg, r.prefix+".base", base)
 	s.References = []schema.Reference{{Name: "base.json", Subject: r.prefix + ".base", Version: 1}}
 	id := r.register(r.reg, r.subject(s), s)

@@ -34,8 +34,8 @@ CREATE TABLE IF NOT EXISTS reservations (
 	PRIMARY KEY (order_id, sku)
 );`
 
-// Register binds the service's handlers.
-func Register(p *participant.Participant[*sql.Tx]) {
+// Register binds the service's handlers. They are the same in every build.
+func Register(p *participant.Participant[*sql.Tx], _ int) {
 	participant.Handle(p, contract.ReserveStock, reserveStock{})
 }
 

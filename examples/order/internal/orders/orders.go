@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS orders (
 	status      TEXT   NOT NULL CHECK (status IN ('pending', 'confirmed', 'cancelled'))
 );`
 
-// Register binds the service's handlers.
-func Register(p *participant.Participant[*sql.Tx]) {
+// Register binds the service's handlers. They are the same in every build.
+func Register(p *participant.Participant[*sql.Tx], _ int) {
 	participant.Handle(p, contract.CreateOrder, createOrder{})
 	participant.HandleForward(p, contract.ConfirmOrder, participant.ExecuteFunc[*sql.Tx, contract.ShipmentBooked, contract.OrderConfirmed](confirm))
 }

@@ -30,11 +30,21 @@ CREATE TABLE IF NOT EXISTS payments (
 	customer     TEXT   NOT NULL,
 	amount_cents BIGINT NOT NULL CHECK (amount_cents >= 0),
 	status       TEXT   NOT NULL CHECK (status IN ('charged', 'refunded'))
+);
+CREATE TABLE IF NOT EXISTS fraud_checks (
+	order_id TEXT PRIMARY KEY,
+	customer TEXT NOT NULL
 );`
 
-// Register binds the service's handlers.
-func Register(p *participant.Participant[*sql.Tx]) {
-	participant.Handle(p, contract.ChargePayment, chargePayment{})
+// Register binds the handlers of a build: the first knows version 1 of the saga, the second
+// both. The charge is the same in both versions, but for the input's type.
+func Register(p *participant.Participant[*sql.Tx], build int) {
+	participant.Handle(p, contract.ChargePayment, chargePayment[contract.StockReserved]{}, participant.InVersions(1))
+	if build < 2 {
+		return
+	}
+	participant.HandleForward(p, contract.CheckFraud, participant.ExecuteFunc[*sql.Tx, contract.StockReserved, contract.FraudCleared](checkFraud))
+	participant.Handle(p, contract.ChargeCleared, chargePayment[contract.FraudCleared]{}, participant.InVersions(2))
 }
 
 // Load fills the accounts of a new database. It reports false, and does nothing,
@@ -55,10 +65,37 @@ func Load(ctx context.Context, db *sql.DB, accounts []input.Account) (bool, erro
 	})
 }
 
-type chargePayment struct{}
+// freeOfSuspicion is what a customer may spend on a first order.
+const freeOfSuspicion = money.Cents(100_000)
+
+// checkFraud refuses a first order that is too large. What it finds is noted and needs no
+// undoing.
+func checkFraud(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.StockReserved]) (contract.FraudCleared, error) {
+	order, err := contract.CreatedOrder(call.Outputs)
+	if err != nil {
+		return contract.FraudCleared{}, err
+	}
+	if order.TotalCents > freeOfSuspicion {
+		var earlier int
+		err := tx.QueryRowContext(ctx,
+			`SELECT count(*) FROM payments WHERE customer = $1 AND status = 'charged'`, order.Customer).Scan(&earlier)
+		if err != nil {
+			return contract.FraudCleared{}, err
+		}
+		if earlier == 0 {
+			return contract.FraudCleared{}, choreo.Refusef(contract.SuspectedFraud,
+				"customer %s: %v is too much for a first order", order.Customer, order.TotalCents)
+		}
+	}
+	return contract.FraudCleared{OrderID: order.OrderID}, sqltx.ExecOne(ctx, tx,
+		`INSERT INTO fraud_checks (order_id, customer) VALUES ($1, $2)`, order.OrderID, order.Customer)
+}
+
+// chargePayment charges behind any step: what it needs comes from create-order.
+type chargePayment[In any] struct{}
 
 // Execute takes the total from the customer's account, if there is enough in it.
-func (chargePayment) Execute(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.StockReserved]) (contract.PaymentCharged, error) {
+func (chargePayment[In]) Execute(ctx context.Context, tx *sql.Tx, call *participant.Call[In]) (contract.PaymentCharged, error) {
 	order, err := contract.CreatedOrder(call.Outputs)
 	if err != nil {
 		return contract.PaymentCharged{}, err
@@ -93,7 +130,7 @@ func refusal(ctx context.Context, tx *sql.Tx, order *contract.OrderCreated) erro
 }
 
 // Compensate puts the amount back.
-func (chargePayment) Compensate(ctx context.Context, tx *sql.Tx, call *participant.Call[contract.StockReserved], charged contract.PaymentCharged) error {
+func (chargePayment[In]) Compensate(ctx context.Context, tx *sql.Tx, call *participant.Call[In], charged contract.PaymentCharged) error {
 	order, err := contract.CreatedOrder(call.Outputs)
 	if err != nil {
 		return err

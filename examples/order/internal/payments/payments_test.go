@@ -32,7 +32,7 @@ func TestChargePayment(t *testing.T) {
 	var charged contract.PaymentCharged
 	execute := func(call *participant.Call[contract.StockReserved]) error {
 		return servicetest.InTx(t, db, func(ctx context.Context, tx *sql.Tx) (err error) {
-			charged, err = chargePayment{}.Execute(ctx, tx, call)
+			charged, err = chargePayment[contract.StockReserved]{}.Execute(ctx, tx, call)
 			return err
 		})
 	}
@@ -47,8 +47,29 @@ func TestChargePayment(t *testing.T) {
 	servicetest.RequireRows(t, db, accounts, "ann 0")
 	servicetest.RequireRows(t, db, payments, "c ann 1000 charged")
 	require.NoError(t, servicetest.InTx(t, db, func(ctx context.Context, tx *sql.Tx) error {
-		return chargePayment{}.Compensate(ctx, tx, first, charged)
+		return chargePayment[contract.StockReserved]{}.Compensate(ctx, tx, first, charged)
 	}))
 	servicetest.RequireRows(t, db, accounts, "ann 1000")
 	servicetest.RequireRows(t, db, payments, "c ann 1000 refunded")
+}
+
+func TestCheckFraud(t *testing.T) {
+	db := servicetest.Open(t, Schema)
+	check := func(id, customer string, total money.Cents) error {
+		return servicetest.InTx(t, db, func(ctx context.Context, tx *sql.Tx) error {
+			_, err := checkFraud(ctx, tx, &participant.Call[contract.StockReserved]{
+				Input:   contract.StockReserved{OrderID: id},
+				Outputs: servicetest.Outputs{contract.CreateOrder.Name(): contract.OrderCreated{OrderID: id, Customer: customer, TotalCents: total}},
+			})
+			return err
+		})
+	}
+	require.NoError(t, check("a", "ann", freeOfSuspicion))
+	servicetest.RequireRefused(t, contract.SuspectedFraud, check("b", "ann", freeOfSuspicion+1))
+	_, err := db.ExecContext(t.Context(), `INSERT INTO payments (order_id, customer, amount_cents, status) VALUES
+		('c', 'ann', 1, 'charged'), ('d', 'bob', 1, 'refunded')`)
+	require.NoError(t, err)
+	require.NoError(t, check("e", "ann", freeOfSuspicion+1), "she has paid before")
+	servicetest.RequireRefused(t, contract.SuspectedFraud, check("f", "bob", freeOfSuspicion+1))
+	servicetest.RequireRows(t, db, `SELECT order_id || ' ' || customer FROM fraud_checks`, "a ann", "e ann")
 }

@@ -34,8 +34,8 @@ func Serves(country string) bool {
 	return false
 }
 
-// Register binds the service's handlers.
-func Register(p *participant.Participant[*sql.Tx]) {
+// Register binds the service's handlers. They are the same in every build.
+func Register(p *participant.Participant[*sql.Tx], _ int) {
 	participant.Handle(p, contract.BookShipment, bookShipment{})
 }
 
