@@ -97,6 +97,14 @@ type Config struct {
 	// NoRelay leaves the outbox to somebody else: another process or a Debezium
 	// connector. Default: the participant runs a relay.
 	NoRelay bool
+	// Build names this build of the program to people, in the contract that the service publishes.
+	// Default: the version that the Go toolchain has put into the program, or else its revision.
+	Build string
+	// IgnoreContracts lets Run go on where the contract of this service contradicts what other
+	// services have published, or cannot be made or published: what is found stands in
+	// the log. Default: Run returns an error that names each contradiction, and publishes
+	// nothing.
+	IgnoreContracts bool
 	// Intercept, if set, is called in place of every handler, by the goroutine and in the
 	// transaction in which it is due; next calls the handler. The context that next
 	// gets is the handler's, and what Intercept returns counts as the handler's error.
@@ -163,20 +171,28 @@ func (c *Config) withDefaults() (*Config, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	setDefault(&cfg.Namespace, "choreo")
-	setDefault(&cfg.Lanes, 32)
-	setDefault(&cfg.InFlight, 4096)
-	setDefault(&cfg.StopTimeout, 10*time.Second)
-	setDefault(&cfg.SessionTimeout, 10*time.Second)
-	setDefault(&cfg.OutageBackoff, 5*time.Second)
-	setDefault(&cfg.RelayPoll, time.Second)
-	setDefault(&cfg.ClockPoll, time.Second)
-	setDefault(&cfg.PruneEvery, time.Minute)
-	setDefault(&cfg.RetryInPlace, 50*time.Millisecond)
-	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
-	}
+	cfg.fill()
 	return &cfg, nil
+}
+
+// fill fills in the defaults that need no check.
+func (c *Config) fill() {
+	setDefault(&c.Namespace, "choreo")
+	if c.Build == "" {
+		c.Build = buildVersion()
+	}
+	setDefault(&c.Lanes, 32)
+	setDefault(&c.InFlight, 4096)
+	setDefault(&c.StopTimeout, 10*time.Second)
+	setDefault(&c.SessionTimeout, 10*time.Second)
+	setDefault(&c.OutageBackoff, 5*time.Second)
+	setDefault(&c.RelayPoll, time.Second)
+	setDefault(&c.ClockPoll, time.Second)
+	setDefault(&c.PruneEvery, time.Minute)
+	setDefault(&c.RetryInPlace, 50*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
 }
 
 // checkCodecs looks whether each media type has one codec, and each payload of the
