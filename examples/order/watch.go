@@ -77,7 +77,9 @@ func atRest(saga *choreo.Instance) bool {
 func (w *watcher) expect(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sagas[id] = w.sagas[id]
+	if _, seen := w.sagas[id]; !seen {
+		w.sagas[id] = nil
+	}
 }
 
 // allFed says that no further saga will be started.
