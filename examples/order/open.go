@@ -7,17 +7,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/database"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/database"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
 	"github.com/choreo-go/choreo/examples/order/internal/inventory"
 	"github.com/choreo-go/choreo/examples/order/internal/orders"
@@ -54,7 +50,8 @@ var kinds = map[string]struct {
 
 // open makes everything ready to run.
 func (s *shop) open(ctx context.Context) error {
-	if err := s.openDir(); err != nil {
+	var err error // the databases and the embedded broker's log lie in dir
+	if s.dir, err = s.Dir(s.o.data, "choreo-order-"); err != nil {
 		return err
 	}
 	names := contract.Order.Services()
@@ -119,24 +116,6 @@ func (s *shop) sagas() []choreo.AnySaga {
 	return sagas
 }
 
-// openDir makes the directory of the databases and of the embedded broker's log.
-func (s *shop) openDir() error {
-	s.dir = s.o.data
-	if s.dir != "" {
-		if err := os.MkdirAll(s.dir, 0o755); err != nil {
-			return fmt.Errorf("--data: %w", err)
-		}
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "choreo-order-")
-	if err != nil {
-		return err
-	}
-	s.dir = dir
-	s.closeLater("the temporary directory", func() error { return os.RemoveAll(dir) })
-	return nil
-}
-
 func (s *shop) openService(ctx context.Context, name string) error {
 	db, err := s.openDatabase(ctx, name)
 	if err != nil {
@@ -163,7 +142,7 @@ func (s *shop) openDatabase(ctx context.Context, name string) (*database.Databas
 	if err != nil {
 		return nil, fmt.Errorf("database of %s: %w", name, err)
 	}
-	s.closeLater("the database of "+name, db.Close)
+	s.Later("the database of "+name, db.Close)
 	return db, nil
 }
 
@@ -179,14 +158,14 @@ func (s *shop) openLog() error {
 		if err != nil {
 			return err
 		}
-		s.closeLater("the broker", broker.Close)
+		s.Later("the broker", broker.Close)
 		brokers = broker.Addresses()
 	}
 	log, err := kafka.New(kafka.Config{Brokers: brokers, ClientID: "choreo-order", Logger: s.logger.Named("kafka")})
 	if err != nil {
 		return err
 	}
-	s.closeLater("the log", log.Close)
+	s.Later("the log", log.Close)
 	s.log = log
 	return nil
 }
@@ -297,17 +276,4 @@ func (s *shop) tellLoaded(what, file string, loaded bool, err error) error {
 		_, _ = fmt.Fprintf(s.stderr, "order: --%s %s is not loaded again: what the earlier run left is kept\n", what, file)
 	}
 	return nil
-}
-
-// newLogger logs warnings, and for a service that runs alone also what it does.
-func newLogger(w io.Writer, alone bool) *zap.Logger {
-	config := zap.NewProductionEncoderConfig()
-	config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-	config.EncodeLevel = zapcore.CapitalLevelEncoder
-	config.EncodeDuration = zapcore.StringDurationEncoder
-	level := zapcore.WarnLevel
-	if alone {
-		level = zapcore.InfoLevel
-	}
-	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.Lock(zapcore.AddSync(w)), level))
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+
+	"github.com/choreo-go/choreo/examples/internal/console"
 )
 
 // isTerminal reports whether w is a terminal.
@@ -43,7 +45,7 @@ func showProgress(ctx context.Context, w io.Writer, counts func() (sagas, restin
 		case <-tick.C:
 			sagas, resting := counts()
 			_, _ = fmt.Fprintf(w, "%s%s of %s orders at rest, %s", clearLine,
-				count(resting), count(sagas), short(time.Since(began)))
+				console.Count(resting), console.Count(sagas), console.Short(time.Since(began)))
 		}
 	}
 }

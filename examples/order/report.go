@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/choreo-go/choreo/examples/internal/console"
 )
 
 // report is how a run ended. Its JSON is the example's machine-readable output.
@@ -59,24 +61,24 @@ func (r *report) writeTable(w io.Writer) error {
 	r.outcome(line, "completed", r.Completed)
 	r.outcome(line, "compensated", r.Compensated)
 	for _, code := range r.tally.byCount() {
-		line("    %-22s %10s", code, count(r.tally.refusals[code]))
+		line("    %-22s %10s", code, console.Count(r.tally.refusals[code]))
 	}
 	r.outcome(line, "stuck", r.Stuck)
 	line("  %s", rule)
-	line("  %-24s %10s", "orders", count(r.Orders))
-	line("  %-24s %10s", "lines rejected", count(r.Rejected))
+	line("  %-24s %10s", "orders", console.Count(r.Orders))
+	line("  %-24s %10s", "lines rejected", console.Count(r.Rejected))
 	line("")
 	line("  %-15s %-11s %11s %10s %13s", "step", "service", "executed", "refused", "compensated")
 	line("  %s", rule)
 	for _, s := range r.tally.steps {
-		line("  %-15s %-11s %11s %10s %13s", s.name, s.owner, count(s.executed), count(s.failed), count(s.undone))
+		line("  %-15s %-11s %11s %10s %13s", s.name, s.owner, console.Count(s.executed), console.Count(s.failed), console.Count(s.undone))
 	}
 	line("  %s", rule)
-	line("  %-15s %-11s %11s %10s %13s", "all", "", count(r.Executed), "", count(r.Undone))
+	line("  %-15s %-11s %11s %10s %13s", "all", "", console.Count(r.Executed), "", console.Count(r.Undone))
 	line("")
 	line("  %-24s %s", "at rest after", r.speed())
 	if n := len(r.tally.times); n > 0 {
-		line("  %-24s p50 %s   p99 %s", "one saga", short(r.tally.times[n/2]), short(r.tally.times[n*99/100]))
+		line("  %-24s p50 %s   p99 %s", "one saga", console.Short(r.tally.times[n/2]), console.Short(r.tally.times[n*99/100]))
 	}
 	balance := "yes"
 	if !r.BooksBalance {
@@ -89,18 +91,18 @@ func (r *report) writeTable(w io.Writer) error {
 
 func (r *report) outcome(line func(string, ...any), name string, n int) {
 	if n == 0 || r.Orders == 0 {
-		line("  %-24s %10s", name, count(n))
+		line("  %-24s %10s", name, console.Count(n))
 		return
 	}
-	line("  %-24s %10s %8.1f %%", name, count(n), 100*float64(n)/float64(r.Orders))
+	line("  %-24s %10s %8.1f %%", name, console.Count(n), 100*float64(n)/float64(r.Orders))
 }
 
 func (r *report) speed() string {
 	took := time.Duration(r.Duration * float64(time.Second))
 	if took <= 0 || r.Orders == 0 {
-		return short(took)
+		return console.Short(took)
 	}
-	return fmt.Sprintf("%s   %s orders/s", short(took), count(int(float64(r.Orders)/took.Seconds())))
+	return fmt.Sprintf("%s   %s orders/s", console.Short(took), console.Count(int(float64(r.Orders)/took.Seconds())))
 }
 
 // byCount returns the codes of refusals, the most frequent first.
@@ -108,24 +110,4 @@ func (t *tally) byCount() []string {
 	codes := slices.Sorted(maps.Keys(t.refusals))
 	slices.SortStableFunc(codes, func(a, b string) int { return t.refusals[b] - t.refusals[a] })
 	return codes
-}
-
-// count writes a number with thousands apart.
-func count(n int) string {
-	digits := fmt.Sprint(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// short writes a duration with three digits or so.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.2f s", d.Seconds())
-	}
-	return d.Round(time.Second).String()
 }

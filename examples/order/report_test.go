@@ -87,14 +87,3 @@ func TestGoodNeedsRestAndBalance(t *testing.T) {
 	require.False(t, newReport(&tally{sagas: 1, stuck: 1}, 0, 0, true, "").good())
 	require.False(t, newReport(&tally{sagas: 1, open: 1}, 0, 0, true, "").good())
 }
-
-func TestCountAndShort(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		require.Equal(t, want, count(n))
-	}
-	for d, want := range map[time.Duration]string{
-		0: "0 ms", 999 * time.Millisecond: "999 ms", 1234 * time.Millisecond: "1.23 s", 90 * time.Second: "1m30s",
-	} {
-		require.Equal(t, want, short(d))
-	}
-}

@@ -14,9 +14,11 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/choreo-go/choreo/examples/internal/closing"
+	"github.com/choreo-go/choreo/examples/internal/console"
+	"github.com/choreo-go/choreo/examples/internal/database"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/audit"
-	"github.com/choreo-go/choreo/examples/order/internal/database"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
 	"github.com/choreo-go/choreo/examples/order/sample"
 	"github.com/choreo-go/choreo/topics"
@@ -35,7 +37,7 @@ type shop struct {
 	names     topics.Names
 	services  []*service
 	rejected  atomic.Int64
-	closers   []func() error // called last first
+	closing.Stack
 }
 
 // runShop runs the services that the options name, until ctx ends or, where orders is
@@ -46,8 +48,12 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 	if isTerminal(stderr) {
 		s.terminal, s.stderr = stderr, overProgress{stderr}
 	}
-	s.logger = newLogger(s.stderr, o.service != "")
-	defer func() { err = errors.Join(err, s.close()) }()
+	level := zap.WarnLevel
+	if o.service != "" { // it runs alone, and says what it does
+		level = zap.InfoLevel
+	}
+	s.logger = console.NewLogger(s.stderr, level)
+	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := s.open(ctx); err != nil {
 		if ctx.Err() == nil {
 			return nil, err
@@ -156,9 +162,6 @@ func (s *shop) reject(e *input.LineError) {
 	_, _ = fmt.Fprintf(s.stderr, "order: %s: %v\n", name, e)
 }
 
-// shownFindings bounds how much of a broken book is shown.
-const shownFindings = 20
-
 // settle audits the books and makes the report.
 func (s *shop) settle(ctx context.Context, watch *watcher, took time.Duration) (*report, error) {
 	books, err := s.books(ctx)
@@ -169,12 +172,7 @@ func (s *shop) settle(ctx context.Context, watch *watcher, took time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	for _, finding := range findings[:min(len(findings), shownFindings)] {
-		_, _ = fmt.Fprintf(s.stderr, "order: books: %s\n", finding)
-	}
-	if more := len(findings) - shownFindings; more > 0 {
-		_, _ = fmt.Fprintf(s.stderr, "order: books: and %d more\n", more)
-	}
+	console.Findings(s.stderr, "order: books: ", findings)
 	where := "an embedded broker and "
 	if s.o.brokers != nil {
 		where = "Kafka and "
@@ -230,21 +228,4 @@ func (s *shop) input(flag, name string, sample []byte) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return file, nil
-}
-
-func (s *shop) closeLater(what string, closer func() error) {
-	s.closers = append(s.closers, func() error {
-		if err := closer(); err != nil {
-			return fmt.Errorf("closing %s: %w", what, err)
-		}
-		return nil
-	})
-}
-
-func (s *shop) close() error {
-	var errs []error
-	for _, closer := range slices.Backward(s.closers) {
-		errs = append(errs, closer())
-	}
-	return errors.Join(errs...)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/money"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/money"
 )
 
 func Example() {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/choreo-go/choreo/choreo"
-	"github.com/choreo-go/choreo/examples/order/internal/money"
+	"github.com/choreo-go/choreo/examples/internal/money"
 )
 
 // OrderPlaced is the saga's input.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/choreo-go/choreo/examples/internal/money"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
-	"github.com/choreo-go/choreo/examples/order/internal/money"
 	"github.com/choreo-go/choreo/examples/order/internal/shipping"
 	"github.com/choreo-go/choreo/examples/order/sample"
 )

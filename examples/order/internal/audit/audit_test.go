@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/audit"
 	"github.com/choreo-go/choreo/examples/order/internal/inventory"
 	"github.com/choreo-go/choreo/examples/order/internal/orders"
 	"github.com/choreo-go/choreo/examples/order/internal/payments"
-	"github.com/choreo-go/choreo/examples/order/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/internal/shipping"
 )
 

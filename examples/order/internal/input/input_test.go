@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/choreo-go/choreo/examples/internal/money"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
-	"github.com/choreo-go/choreo/examples/order/internal/money"
 )
 
 func ExampleOrders() {

@@ -13,8 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/choreo-go/choreo/examples/internal/money"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/money"
 )
 
 // Bounds on input. MaxLine keeps every event of an order well below Kafka's usual

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/choreo-go/choreo/examples/order/internal/money"
+	"github.com/choreo-go/choreo/examples/internal/money"
 )
 
 // Stock is what a warehouse has of one sku to begin with.

@@ -8,9 +8,9 @@ import (
 	"errors"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/sqltx"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
-	"github.com/choreo-go/choreo/examples/order/internal/sqltx"
 	"github.com/choreo-go/choreo/participant"
 )
 

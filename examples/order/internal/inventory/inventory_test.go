@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/choreo-go/choreo/examples/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
-	"github.com/choreo-go/choreo/examples/order/internal/servicetest"
 	"github.com/choreo-go/choreo/participant"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/choreo-go/choreo/examples/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/servicetest"
 	"github.com/choreo-go/choreo/participant"
 )
 

@@ -7,10 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/choreo-go/choreo/examples/internal/money"
+	"github.com/choreo-go/choreo/examples/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/examples/order/internal/input"
-	"github.com/choreo-go/choreo/examples/order/internal/money"
-	"github.com/choreo-go/choreo/examples/order/internal/servicetest"
 	"github.com/choreo-go/choreo/participant"
 )
 
@@ -26,7 +26,7 @@ func TestChargePayment(t *testing.T) {
 	call := func(id, customer string, total money.Cents) *participant.Call[contract.StockReserved] {
 		return &participant.Call[contract.StockReserved]{
 			Input:   contract.StockReserved{OrderID: id},
-			Outputs: servicetest.Created{OrderID: id, Customer: customer, TotalCents: total},
+			Outputs: servicetest.Outputs{contract.CreateOrder.Name(): contract.OrderCreated{OrderID: id, Customer: customer, TotalCents: total}},
 		}
 	}
 	var charged contract.PaymentCharged
@@ -59,7 +59,7 @@ func TestCheckFraud(t *testing.T) {
 		return servicetest.InTx(t, db, func(ctx context.Context, tx *sql.Tx) error {
 			_, err := checkFraud(ctx, tx, &participant.Call[contract.StockReserved]{
 				Input:   contract.StockReserved{OrderID: id},
-				Outputs: servicetest.Created{OrderID: id, Customer: customer, TotalCents: total},
+				Outputs: servicetest.Outputs{contract.CreateOrder.Name(): contract.OrderCreated{OrderID: id, Customer: customer, TotalCents: total}},
 			})
 			return err
 		})

@@ -7,8 +7,8 @@ import (
 	"database/sql"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/examples/internal/sqltx"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/sqltx"
 	"github.com/choreo-go/choreo/participant"
 )
 

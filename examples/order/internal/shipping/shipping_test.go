@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/choreo-go/choreo/examples/internal/servicetest"
 	"github.com/choreo-go/choreo/examples/order/contract"
-	"github.com/choreo-go/choreo/examples/order/internal/servicetest"
 	"github.com/choreo-go/choreo/participant"
 )
 
@@ -18,7 +18,7 @@ func TestBookShipment(t *testing.T) {
 	execute := func(id, country string) error {
 		return servicetest.InTx(t, db, func(ctx context.Context, tx *sql.Tx) (err error) {
 			booked, err = bookShipment{}.Execute(ctx, tx, &participant.Call[contract.PaymentCharged]{
-				Outputs: servicetest.Created{OrderID: id, ShipTo: country},
+				Outputs: servicetest.Outputs{contract.CreateOrder.Name(): contract.OrderCreated{OrderID: id, ShipTo: country}},
 			})
 			return err
 		})

@@ -12,7 +12,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/choreo-go/choreo/examples/order/internal/money"
+	"github.com/choreo-go/choreo/examples/internal/money"
 )
 
 type item struct {

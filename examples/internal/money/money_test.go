@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/choreo-go/choreo/examples/order/internal/money"
+	"github.com/choreo-go/choreo/examples/internal/money"
 )
 
 func ExampleParse() {

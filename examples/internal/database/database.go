@@ -31,8 +31,8 @@ func OpenSQLite(path string) (*Database, error) {
 	return &Database{SQL: db, Store: sqlite.New(db, nil)}, nil
 }
 
-// maxConnections bounds the connections of one service, so that the four together
-// stay below PostgreSQL's default of 100.
+// maxConnections bounds the connections of one service, so that four together stay
+// below PostgreSQL's default of 100.
 const maxConnections = 20
 
 // OpenPostgres opens a schema of a PostgreSQL database and waits until the server
