@@ -94,11 +94,13 @@ func unanswered(url string, err error) error {
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &resp):
-		return fmt.Errorf("the registry at %s is broken or busy (%s): try again later, and look into its log", url, said(resp))
+		return fmt.Errorf("%w: the one at %s is broken or busy (%s): try again later, and look into its log",
+			schema.ErrUnavailable, url, said(resp))
 	case errors.As(err, &certificate):
 		return fmt.Errorf("the registry at %s shows a certificate that is not trusted: put its authority into Config.TLS.RootCAs: %w", url, err)
 	default:
-		return fmt.Errorf("the registry at %s cannot be reached: see whether it runs and Config.URLs is right: %w", url, err)
+		return fmt.Errorf("%w: the one at %s cannot be reached: see whether it runs and Config.URLs is right: %w",
+			schema.ErrUnavailable, url, err)
 	}
 }
 
@@ -118,7 +120,7 @@ func explain(err error) error {
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("there is no schema registry at %s (%s): check the path in Config.URLs; of Apicurio Registry it ends in /apis/ccompat/v7", resp.URL, said(resp))
 	case overtaken(err):
-		return fmt.Errorf("the registry is busy with others who register the same (%s): try again", said(resp))
+		return fmt.Errorf("%w: it is busy with others who register the same (%s): try again", schema.ErrUnavailable, said(resp))
 	case resp.StatusCode == http.StatusConflict:
 		return fmt.Errorf("%w: the registry says: %s", schema.ErrIncompatible, said(resp))
 	case resp.StatusCode == http.StatusUnprocessableEntity:

@@ -149,6 +149,9 @@ func (r *Registry) Schema(ctx context.Context, id schema.ID) (schema.Schema, err
 }
 
 func (r *Registry) fetch(ctx context.Context, id schema.ID) (schema.Schema, error) {
+	if s, ok := r.seen.schema(id); ok { // it came between the caller's look and this call
+		return s, nil
+	}
 	var got sr.Schema
 	err := r.ask(ctx, func(ctx context.Context, client *sr.Client) (err error) {
 		got, err = client.SchemaByID(ctx, int(id.Number))

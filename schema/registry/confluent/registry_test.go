@@ -94,19 +94,19 @@ func TestAnErrorSaysWhatToDo(t *testing.T) {
 		{404, `{"error_code":40401,"message":"Subject not found"}`, schema.ErrUnknownSchema, "Subject not found"},
 		{409, `{"error_code":409,"message":"field cents"}`, schema.ErrIncompatible, "field cents"},
 		{422, `{"error_code":42201,"message":"Invalid schema"}`, nil, "mend it: 422: Invalid schema"},
-		{429, `{"error_code":429,"message":"slow down"}`, nil, "try again later"},
-		{503, `gone fishing`, nil, "broken or busy (503: gone fishing): try again later"},
+		{429, `{"error_code":429,"message":"slow down"}`, schema.ErrUnavailable, "try again later"},
+		{503, `gone fishing`, schema.ErrUnavailable, "broken or busy (503: gone fishing): try again later"},
 		{418, ``, nil, "refuses it"},
-		{200, `no JSON`, nil, "see whether it runs and Config.URLs is right"},
+		{200, `no JSON`, schema.ErrUnavailable, "see whether it runs and Config.URLs is right"},
 		{200, `{"id":99999999999}`, nil, "no place in 32 bits"},
 		{200, `{"id":-1}`, nil, "no place in 32 bits"},
-		{500, strings.Repeat("x", 10_000), nil, "xxx…"},
+		{500, strings.Repeat("x", 10_000), schema.ErrUnavailable, "xxx…"},
 	} {
 		server, _ := stub(t, test.status, test.body)
 		_, err := open(t, confluent.Config{URLs: []string{server.URL}}).Register(t.Context(), "s", order)
 		require.ErrorContains(t, err, test.says)
 		require.Less(t, len(err.Error()), 3000)
-		for _, sentinel := range []error{schema.ErrUnknownSchema, schema.ErrIncompatible} {
+		for _, sentinel := range []error{schema.ErrUnknownSchema, schema.ErrIncompatible, schema.ErrUnavailable} {
 			if errors.Is(test.is, sentinel) {
 				require.ErrorIs(t, err, sentinel)
 			} else {
@@ -124,6 +124,7 @@ func TestAnUnreachableRegistryIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, server.URL)
 	require.ErrorContains(t, err, "cannot be reached")
 	require.NotErrorIs(t, err, schema.ErrUnknownSchema)
+	require.ErrorIs(t, err, schema.ErrUnavailable, "it may come back")
 }
 
 func TestASilentRegistryIsGivenUp(t *testing.T) {

@@ -84,7 +84,7 @@ func (r *Registry) open(ctx context.Context) error {
 // readOn reads what is new in the topic, from an offset to the end, and returns where that is.
 func (r *Registry) readOn(from int64) (next int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), r.config.ReadTimeout,
-		fmt.Errorf("its end was not reached within Config.ReadTimeout, %s", r.config.ReadTimeout))
+		fmt.Errorf("%w: the end of its topic was not reached within Config.ReadTimeout, %s", schema.ErrUnavailable, r.config.ReadTimeout))
 	defer cancel()
 	next = from
 	err = r.log.Read(ctx, topics.ReadConfig{Topic: r.topic, From: map[int32]int64{0: from}, ToEnd: true},
@@ -169,7 +169,7 @@ func (r *Registry) register(ctx context.Context, subject string, s schema.Schema
 			return schema.ID{}, err
 		}
 		if errs := r.log.Publish(ctx, []choreo.Record{rec}); errs != nil {
-			return schema.ID{}, errs[0]
+			return schema.ID{}, unwritten(errs[0])
 		}
 		if next.refusal != nil {
 			return schema.ID{}, next.refusal
@@ -177,6 +177,16 @@ func (r *Registry) register(ctx context.Context, subject string, s schema.Schema
 		written = true
 	}
 	return schema.ID{}, fmt.Errorf("others wrote the same schema %d times meanwhile: try again", rounds)
+}
+
+// unwritten is why a record could not be written. The log has tried for long already, so
+// that what may pass is most likely an outage.
+func unwritten(err error) error {
+	switch {
+	case errors.Is(err, topics.ErrRecordTooLarge), errors.Is(err, topics.ErrUnknownTopic), errors.Is(err, topics.ErrClosed):
+		return err
+	}
+	return fmt.Errorf("%w: %w", schema.ErrUnavailable, err)
 }
 
 // step is what is to be done next to register a schema: write a record or, if that is nil,
