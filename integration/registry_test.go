@@ -70,7 +70,7 @@ func TestProtobufOutlivesItsRegistry(t *testing.T) {
 	var gotTook *durationpb.Duration
 	err = reader.Decode(took, &gotTook)
 	require.ErrorContains(t, err, "cannot be reached")
-	require.NotErrorIs(t, err, schema.ErrUnknownSchema, "which would park the saga")
+	require.NotErrorIs(t, err, schema.ErrUnknownSchema, "nobody could be asked")
 
 	require.NoError(t, control.Start(t.Context()))
 	if reader.Decode(took, &gotTook) != nil {
