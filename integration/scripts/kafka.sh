@@ -4,6 +4,8 @@
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=integration/scripts/java.sh
+. "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 
 usage() {
 	cat >&2 <<-EOF
@@ -32,16 +34,11 @@ port_file=$home/port
 classpath_file=$home/classpath
 start_seconds=60
 stop_seconds=30
+program_pattern=*kafka.Kafka*
+ready_pattern='Kafka Server started'
+what="the broker"
 # 16 bytes in URL-safe base64: the id of a cluster is arbitrary but never changes.
 cluster_id=Y2hvcmVvLWthZmthLWRldg
-
-# running prints the broker's process id; false if it does not run. A process id may
-# have been given to another program since, so that the command is looked at, too.
-running() {
-	local pid
-	[[ -s $pid_file ]] && pid=$(<"$pid_file") || return 1
-	[[ $(ps -o args= -p "$pid" 2>/dev/null) == *kafka.Kafka* ]] && echo "$pid"
-}
 
 # The class path is good if it was made from this pom and all its jars still exist.
 classpath_is_good() {
@@ -54,7 +51,7 @@ classpath_is_good() {
 	done
 }
 
-install_kafka() {
+install_server() {
 	classpath_is_good && return
 	command -v mvn >/dev/null || die "Maven is needed once, to fetch Kafka: run $scripts/install.sh"
 	say "resolving Apache Kafka from Maven Central"
@@ -83,12 +80,9 @@ write_config() {
 
 start() {
 	local pid port controller_port java classpath
-	if pid=$(running); then
-		say "runs already on 127.0.0.1:$(<"$port_file") (process $pid)"
-		return
-	fi
+	runs_already && return
 	java=$(java_command)
-	install_kafka
+	install_server
 	port=$(choose_port "${CHOREO_KAFKA_PORT:-}" "$port_file" 19092)
 	answers "$port" && die "port $port is taken by another program: set CHOREO_KAFKA_PORT (0 for any free port)"
 	controller_port=$(free_port)
@@ -99,72 +93,10 @@ start() {
 			kafka.tools.StorageTool format -t "$cluster_id" -c "$home/server.properties" \
 			>"$log" 2>&1 || die "formatting $data failed: see $log"
 	fi
-	# Emptied here and not by the broker's own redirection, which may come after the
-	# first look for the line that says that it is ready.
-	: >"$log"
-	# setsid: an interrupt typed at the caller's terminal is not meant for the broker.
-	# 9>&-: the broker must not inherit the lock of `alone`.
-	local detach=()
-	command -v setsid >/dev/null && detach=(setsid)
-	${detach[@]+"${detach[@]}"} "$java" "-Xmx${CHOREO_KAFKA_HEAP:-512m}" -Djava.awt.headless=true \
+	pid=$(launch "$port" "$java" "-Xmx${CHOREO_KAFKA_HEAP:-512m}" -Djava.awt.headless=true \
 		"-Dlog4j2.configurationFile=$scripts/kafka/log4j2.properties" -cp "$classpath" \
-		kafka.Kafka "$home/server.properties" >>"$log" 2>&1 </dev/null 9>&- &
-	pid=$!
-	echo "$pid" >"$pid_file"
-	echo "$port" >"$port_file"
-	wait_until_ready "$pid"
+		kafka.Kafka "$home/server.properties")
 	say "Apache Kafka $(kafka_version) serves on 127.0.0.1:$port (process $pid, log $log)"
-}
-
-wait_until_ready() {
-	local pid=$1 deadline=$((SECONDS + start_seconds))
-	until grep -q 'Kafka Server started' "$log"; do
-		if ! alive "$pid"; then
-			tail -n 20 "$log" >&2
-			die "the broker ended while it started: see $log"
-		fi
-		if ((SECONDS >= deadline)); then
-			kill -KILL "$pid"
-			tail -n 20 "$log" >&2
-			die "the broker was not ready within $start_seconds s: see $log"
-		fi
-		sleep 0.1
-	done
-}
-
-stop() {
-	local pid
-	if ! pid=$(running); then
-		say "does not run"
-		return
-	fi
-	kill -TERM "$pid"
-	if ! gone "$pid" "$stop_seconds"; then
-		say "did not stop within $stop_seconds s: killing it"
-		kill_now
-		return
-	fi
-	rm -f "$pid_file"
-	say "stopped"
-}
-
-kill_now() {
-	local pid
-	pid=$(running) || die "does not run: nothing to kill"
-	kill -KILL "$pid"
-	gone "$pid" 10 || die "process $pid survived SIGKILL"
-	rm -f "$pid_file"
-	say "killed process $pid"
-}
-
-status() {
-	local pid
-	if pid=$(running); then
-		say "runs on 127.0.0.1:$(<"$port_file") (process $pid)"
-	else
-		say "does not run"
-		return 3
-	fi
 }
 
 brokers() {
@@ -173,25 +105,4 @@ brokers() {
 }
 
 [[ $# == 1 ]] || usage
-case $1 in
-status | brokers)
-	"$1"
-	exit
-	;;
-install | start | stop | restart | kill | clean) alone "$home" ;;
-*) usage ;;
-esac
-case $1 in
-install) install_kafka ;;
-start) start ;;
-stop) stop ;;
-restart)
-	stop
-	start
-	;;
-kill) kill_now ;;
-clean)
-	stop
-	rm -rf "$data" "$log" "$port_file"
-	;;
-esac
+serve "$1" brokers "$data"

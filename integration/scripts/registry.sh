@@ -5,6 +5,8 @@
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=integration/scripts/java.sh
+. "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 
 usage() {
 	cat >&2 <<-EOT
@@ -33,19 +35,14 @@ pid_file=$home/pid
 port_file=$home/port
 start_seconds=60
 stop_seconds=20
+program_pattern=*apicurio-registry-app-*-runner.jar*
+ready_pattern='Listening on: http'
+what="the registry"
 
 # program prints the jar to run.
 program() { compgen -G "$app/apicurio-registry-app-*-runner.jar"; }
 
-# running prints the process id; false if it does not run. A process id may have been
-# given to another program since, so that the command is looked at, too.
-running() {
-	local pid
-	[[ -s $pid_file ]] && pid=$(<"$pid_file") || return 1
-	[[ $(ps -o args= -p "$pid" 2>/dev/null) == *apicurio-registry-app-*-runner.jar* ]] && echo "$pid"
-}
-
-install_registry() {
+install_server() {
 	program >/dev/null && cmp -s "$scripts/registry/pom.xml" "$app/pom.xml" && return
 	command -v mvn >/dev/null || die "Maven is needed once, to fetch the registry: run $scripts/install.sh"
 	say "fetching Apicurio Registry from Maven Central"
@@ -63,82 +60,18 @@ install_registry() {
 
 start() {
 	local pid port java
-	if pid=$(running); then
-		say "runs already on 127.0.0.1:$(<"$port_file") (process $pid)"
-		return
-	fi
+	runs_already && return
 	java=$(java_command)
-	install_registry
+	install_server
 	port=$(choose_port "${CHOREO_REGISTRY_PORT:-}" "$port_file" 18081)
 	answers "$port" && die "port $port is taken by another program: set CHOREO_REGISTRY_PORT (0 for any free port)"
 	mkdir -p "$data"
-	: >"$log"
-	# setsid: an interrupt typed at the caller's terminal is not meant for the server.
-	# 9>&-: the server must not inherit the lock of `alone`.
-	local detach=()
-	command -v setsid >/dev/null && detach=(setsid)
-	QUARKUS_HTTP_HOST=127.0.0.1 HTTP_PORT=$port REGISTRY_DATASOURCE_URL="jdbc:h2:file:$data/schemas" \
-		${detach[@]+"${detach[@]}"} "$java" "-Xmx${CHOREO_REGISTRY_HEAP:-256m}" -Djava.awt.headless=true \
-		-jar "$(program)" >>"$log" 2>&1 </dev/null 9>&- &
-	pid=$!
-	echo "$pid" >"$pid_file"
-	echo "$port" >"$port_file"
-	wait_until_ready "$pid"
+	export QUARKUS_HTTP_HOST=127.0.0.1 HTTP_PORT=$port REGISTRY_DATASOURCE_URL="jdbc:h2:file:$data/schemas"
+	pid=$(launch "$port" "$java" "-Xmx${CHOREO_REGISTRY_HEAP:-256m}" -Djava.awt.headless=true -jar "$(program)")
 	say "Apicurio Registry $(version) serves on 127.0.0.1:$port (process $pid, log $log)"
 }
 
 version() { program | sed 's/.*apicurio-registry-app-\(.*\)-runner.jar/\1/'; }
-
-wait_until_ready() {
-	local pid=$1 deadline=$((SECONDS + start_seconds))
-	until grep -q 'Listening on: http' "$log"; do
-		if ! alive "$pid"; then
-			tail -n 20 "$log" >&2
-			die "the registry ended while it started: see $log"
-		fi
-		if ((SECONDS >= deadline)); then
-			kill -KILL "$pid"
-			tail -n 20 "$log" >&2
-			die "the registry was not ready within $start_seconds s: see $log"
-		fi
-		sleep 0.1
-	done
-}
-
-stop() {
-	local pid
-	if ! pid=$(running); then
-		say "does not run"
-		return
-	fi
-	kill -TERM "$pid"
-	if ! gone "$pid" "$stop_seconds"; then
-		say "did not stop within $stop_seconds s: killing it"
-		kill_now
-		return
-	fi
-	rm -f "$pid_file"
-	say "stopped"
-}
-
-kill_now() {
-	local pid
-	pid=$(running) || die "does not run: nothing to kill"
-	kill -KILL "$pid"
-	gone "$pid" 10 || die "process $pid survived SIGKILL"
-	rm -f "$pid_file"
-	say "killed process $pid"
-}
-
-status() {
-	local pid
-	if pid=$(running); then
-		say "runs on 127.0.0.1:$(<"$port_file") (process $pid)"
-	else
-		say "does not run"
-		return 3
-	fi
-}
 
 url() {
 	running >/dev/null || return 3
@@ -146,25 +79,4 @@ url() {
 }
 
 [[ $# == 1 ]] || usage
-case $1 in
-status | url)
-	"$1"
-	exit
-	;;
-install | start | stop | restart | kill | clean) alone "$home" ;;
-*) usage ;;
-esac
-case $1 in
-install) install_registry ;;
-start) start ;;
-stop) stop ;;
-restart)
-	stop
-	start
-	;;
-kill) kill_now ;;
-clean)
-	stop
-	rm -rf "$data" "$log" "$port_file"
-	;;
-esac
+serve "$1" url "$data"
