@@ -34,7 +34,7 @@ port_file=$home/port
 classpath_file=$home/classpath
 start_seconds=60
 stop_seconds=30
-program_pattern=*kafka.Kafka*
+program_pattern="*kafka.Kafka*"
 ready_pattern='Kafka Server started'
 what="the broker"
 # 16 bytes in URL-safe base64: the id of a cluster is arbitrary but never changes.

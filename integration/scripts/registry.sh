@@ -35,7 +35,7 @@ pid_file=$home/pid
 port_file=$home/port
 start_seconds=60
 stop_seconds=20
-program_pattern=*apicurio-registry-app-*-runner.jar*
+program_pattern="*apicurio-registry-app-*-runner.jar*"
 ready_pattern='Listening on: http'
 what="the registry"
 
