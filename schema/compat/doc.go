@@ -1,0 +1,59 @@
+// Package compat says whether what was written by one schema can be read by another, and
+// where it cannot, which field breaks which direction and what would mend it. It works offline,
+// on the texts alone, for Avro, Protobuf and JSON Schema.
+//
+// A [Mode] names what must hold between a new schema and the earlier ones, by the names of
+// Confluent's registry
+// (https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-evolution.html).
+// Every breach is a [Problem]; all are found, not only the first. A problem of severity
+// [Warning] does not stop anybody from reading, but what is read may not mean what was written.
+//
+// Nothing that cannot be decided passes in silence: it is a problem with code "undecided".
+//
+// # Codes
+//
+// Codes are stable. For all kinds:
+//
+//	kind-changed               the schema is of another language
+//	type-changed               a value is of a type that the reader cannot take
+//	name-changed               a record, enum, fixed or message has another name
+//	field-missing              the reader needs a field that the writer does not have
+//	enum-value-missing         the writer has a value of an enum that the reader does not know
+//	undecided                  neither compatibility nor its breach can be shown
+//
+// For Avro, by https://avro.apache.org/docs/1.12.0/specification/#schema-resolution:
+//
+//	union-branch-missing       the writer has a branch that the reader's union has not
+//	fixed-size-changed         a fixed has another size
+//	field-ambiguous            two fields of the writer are one of the reader, by an alias
+//	logical-type-changed       (warning) the same bytes mean something else
+//	decimal-changed            (warning) precision or scale of a decimal is another
+//
+// For Protobuf, by https://protobuf.dev/programming-guides/proto3/#updating:
+//
+//	message-missing            the writer's message does not exist for the reader
+//	package-changed            the package is another, so messages have other names
+//	required-missing           the reader requires a field (proto2) that may be absent
+//	cardinality-changed        a field is single here and repeated or a map there
+//	oneof-changed              a field moved into or out of a oneof
+//	oneof-field-missing        the writer's oneof has a field that the reader's has not
+//	field-not-reserved         (warning) a field was removed without reserving number and name
+//	enum-number-not-reserved   (warning) the same for a value of an enum
+//	field-renamed              (warning) a number has another name: JSON and text break
+//	json-name-changed          (warning) JSON of one is not JSON of the other
+//	default-changed            (warning) an absent field (proto2) is read as another value
+//	enum-value-renamed         (warning) a number of an enum has another name
+//	enum-value-unknown         (warning) an open enum is read as a bare number
+//
+// For JSON Schema:
+//
+//	property-closed            the writer may send a property that the reader forbids
+//	property-narrowed          an open part of the writer meets a described property of the reader
+//	enum-narrowed              the reader allows only listed values, the writer more
+//	bound-narrowed             a bound (minimum, maxLength, …) is tighter for the reader
+//	multiple-narrowed          multipleOf is not a multiple for the writer
+//	pattern-changed            the pattern, or the format, is another
+//	unique-required            the reader wants unique items
+//	items-narrowed             an array may have items that the reader forbids
+//	never-valid                the reader's schema takes no value at all
+package compat
