@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/choreo-go/choreo/cmd/choreo/internal/connect"
+	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
+)
+
+// help writes all that there is to know of a command, in 80 columns.
+func help(cmd *cobra.Command, w io.Writer) {
+	text := cmd.Long
+	if text == "" {
+		text = cmd.Short
+	}
+	fmt.Fprintln(w, strings.TrimSpace(text))
+	if cmd.IsAdditionalHelpTopicCommand() {
+		return
+	}
+	fmt.Fprintf(w, "\nUsage:\n  %s\n", useLine(cmd))
+	if cmd.Example != "" {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", strings.Trim(cmd.Example, "\n"))
+	}
+	commands(w, "Commands:", cmd, func(sub *cobra.Command) bool { return sub.IsAvailableCommand() })
+	commands(w, "More help:", cmd, func(sub *cobra.Command) bool { return sub.IsAdditionalHelpTopicCommand() })
+	own, connection := new(pflag.FlagSet), new(pflag.FlagSet)
+	for _, set := range []*pflag.FlagSet{own, connection} {
+		set.SortFlags = false
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if connect.IsFlag(f.Name) {
+			connection.AddFlag(f)
+		} else {
+			own.AddFlag(f)
+		}
+	})
+	for _, part := range []struct {
+		title string
+		flags *pflag.FlagSet
+	}{{"Flags:", own}, {"Connection:", connection}} {
+		if part.flags.HasAvailableFlags() {
+			fmt.Fprintf(w, "\n%s\n%s", part.title, part.flags.FlagUsagesWrapped(80))
+		}
+	}
+}
+
+func useLine(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return cmd.CommandPath() + " COMMAND"
+	}
+	return cmd.UseLine()
+}
+
+// commands lists the commands below one.
+func commands(w io.Writer, title string, cmd *cobra.Command, listed func(*cobra.Command) bool) {
+	for _, sub := range cmd.Commands() {
+		if !listed(sub) {
+			continue
+		}
+		if title != "" {
+			fmt.Fprintf(w, "\n%s\n", title)
+			title = ""
+		}
+		fmt.Fprintf(w, "  %-12s %s\n", sub.Name(), sub.Short)
+	}
+}
+
+// topics of help that are no commands.
+func helpTopics() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "environment", Short: "the variables that are read", Long: environmentHelp()},
+		{Use: "exit-codes", Short: "what the exit codes mean", Long: exitCodesHelp()},
+		{Use: "profiles", Short: "settings of several clusters in one file", Long: profilesHelp},
+	}
+}
+
+func environmentHelp() string {
+	var b strings.Builder
+	b.WriteString(`A flag counts before a variable, a variable before a profile. A secret is never
+a flag, which every process of the machine could read.
+
+`)
+	for _, v := range connect.Variables() {
+		fmt.Fprintf(&b, "  %-25s %s\n", v.Name, strings.ReplaceAll(v.Meaning, "; ", ";\n"+strings.Repeat(" ", 28)))
+	}
+	b.WriteString(`  NO_COLOR                  set to anything: no colours
+`)
+	return b.String()
+}
+
+func exitCodesHelp() string {
+	var b strings.Builder
+	b.WriteString("Scripts may rely on these codes.\n\n")
+	for _, m := range exit.Codes() {
+		fmt.Fprintf(&b, "  %3d  %s\n", m.Code, m.Text)
+	}
+	return b.String()
+}
+
+const profilesHelp = `Settings of several clusters can stand in one file. It is the one that
+CHOREO_CONFIG names, else choreo/config.yaml in XDG_CONFIG_HOME or ~/.config.
+
+  default: local
+  profiles:
+    local:
+      brokers: localhost:9092
+      namespace: shop
+    production:
+      brokers: kafka-1:9093,kafka-2:9093
+      tls-ca: /etc/ssl/kafka-ca.pem
+      sasl: scram-sha-512
+      sasl-user: choreo
+      sasl-password-file: /run/secrets/kafka
+      registry: https://registry:8081
+      registry-token-file: /run/secrets/registry
+
+A profile has the names of the flags of the same meaning, and files for what is
+secret: sasl-password-file, registry-password-file, registry-token-file. One is
+chosen by --profile, by CHOREO_PROFILE, or by the file's own default.`
