@@ -1,0 +1,2 @@
+// Package avro encodes payloads in Avro, with typed Go structs in and out.
+package avro
