@@ -44,9 +44,16 @@ func fullName(n *avro.SchemaNode) string {
 // maxSchemaText bounds what is parsed: a schema comes from a registry that others write to.
 const maxSchemaText = 1 << 20
 
-func parseText(schemaText string) (*avro.Schema, error) {
+func checkSize(schemaText string) error {
 	if len(schemaText) > maxSchemaText {
-		return nil, fmt.Errorf("avro: schema has %d bytes, more than %d: split it", len(schemaText), maxSchemaText)
+		return fmt.Errorf("avro: schema has %d bytes, more than %d: split it", len(schemaText), maxSchemaText)
+	}
+	return nil
+}
+
+func parseText(schemaText string) (*avro.Schema, error) {
+	if err := checkSize(schemaText); err != nil {
+		return nil, err
 	}
 	parsed, err := avro.Parse(schemaText)
 	if err != nil {
