@@ -120,7 +120,7 @@ func choiceFlag(cmd *cobra.Command, into *string, name, short, value string, wor
 
 // reports adds the flag of commands that write a report.
 func (c *cli) reports(cmd *cobra.Command) {
-	choiceFlag(cmd, &c.format, "output", "o", string(out.Table), out.Formats(), "how to write the report: text for people, one JSON document, or a line of\nJSON an item")
+	choiceFlag(cmd, &c.format, "output", "o", string(out.Table), out.Formats(), "how to write the report: text for people, one JSON document, or a line of JSON an item")
 }
 
 // completeFiles completes names of files that end so.

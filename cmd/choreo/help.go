@@ -10,6 +10,7 @@ import (
 
 	"github.com/choreo-go/choreo/cmd/choreo/internal/connect"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
+	"github.com/choreo-go/choreo/cmd/choreo/internal/out"
 )
 
 // help writes all that there is to know of a command, in 80 columns.
@@ -33,7 +34,7 @@ func help(cmd *cobra.Command, w io.Writer) {
 		set.SortFlags = false
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if connect.IsFlag(f.Name) {
+		if connect.Variable(f.Name) != "" {
 			connection.AddFlag(f)
 		} else {
 			own.AddFlag(f)
@@ -44,9 +45,39 @@ func help(cmd *cobra.Command, w io.Writer) {
 		flags *pflag.FlagSet
 	}{{"Flags:", own}, {"Connection:", connection}} {
 		if part.flags.HasAvailableFlags() {
-			fmt.Fprintf(w, "\n%s\n%s", part.title, part.flags.FlagUsagesWrapped(80))
+			t := (&out.Printer{}).Text()
+			part.flags.VisitAll(func(f *pflag.Flag) { describe(t, f) })
+			fmt.Fprintf(w, "\n%s\n%s", part.title, t)
 		}
 	}
+}
+
+// describe writes a flag with what it means, its default and its variable.
+func describe(t *out.Text, f *pflag.Flag) {
+	const column = 26
+	value, usage := pflag.UnquoteUsage(f)
+	if words, ok := f.Value.(*choice); ok {
+		value = "word"
+		usage += ": " + strings.Join(words.words, ", ")
+	}
+	head := "      --" + f.Name
+	if f.Shorthand != "" {
+		head = "  -" + f.Shorthand + ", --" + f.Name
+	}
+	if value != "" {
+		head += " " + strings.ToUpper(value)
+	}
+	if variable := connect.Variable(f.Name); variable != "" {
+		usage += " [" + variable + "]"
+	}
+	if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" {
+		usage += " (default " + f.DefValue + ")"
+	}
+	if len(head)+2 > column {
+		t.Line(out.S(out.Plain, "%s", head))
+		head = ""
+	}
+	t.Para(fmt.Sprintf("%-*s", column, head), "%s", usage)
 }
 
 func useLine(cmd *cobra.Command) string {
@@ -86,7 +117,7 @@ a flag, which every process of the machine could read.
 
 `)
 	for _, v := range connect.Variables() {
-		fmt.Fprintf(&b, "  %-25s %s\n", v.Name, strings.ReplaceAll(v.Meaning, "; ", ";\n"+strings.Repeat(" ", 28)))
+		fmt.Fprintf(&b, "  %-25s %s\n", v.Variable, strings.ReplaceAll(v.Text, "; ", ";\n"+strings.Repeat(" ", 28)))
 	}
 	b.WriteString(`  NO_COLOR                  set to anything: no colours
 `)

@@ -36,8 +36,8 @@ type setting struct {
 func settings() []setting {
 	both := Brokers | Registry
 	return []setting{
-		{flag: "namespace", env: "CHOREO_NAMESPACE", needs: Namespace, value: "choreo", usage: "first part of all topic `names`"},
-		{flag: "brokers", env: "CHOREO_BROKERS", needs: Brokers, usage: "Kafka brokers to learn of the cluster from: `host:port`,…"},
+		{flag: "namespace", env: "CHOREO_NAMESPACE", needs: Namespace, value: "choreo", usage: "first part of the `name` of all topics"},
+		{flag: "brokers", env: "CHOREO_BROKERS", needs: Brokers, usage: "`addresses` of Kafka brokers, as host:port, joined by ','"},
 		{flag: "sasl", env: "CHOREO_SASL", needs: Brokers, usage: "login at the brokers by this `mechanism`: plain, scram-sha-256 or scram-sha-512"},
 		{flag: "sasl-user", env: "CHOREO_SASL_USER", needs: Brokers, usage: "user `name` at the brokers; the password is in CHOREO_SASL_PASSWORD or CHOREO_SASL_PASSWORD_FILE"},
 		{flag: "tls", env: "CHOREO_TLS", needs: Brokers, isBool: true, usage: "encrypt connections to the brokers; implied by the other --tls flags"},
@@ -59,20 +59,20 @@ const (
 	configFile       = "CHOREO_CONFIG"
 )
 
-// Variable is an environment variable, for the manual.
-type Variable struct{ Name, Meaning string }
+// Meaning says what an environment variable is for.
+type Meaning struct{ Variable, Text string }
 
 // Variables returns all variables that are read.
-func Variables() []Variable {
-	var all []Variable
+func Variables() []Meaning {
+	var all []Meaning
 	for _, s := range settings() {
-		all = append(all, Variable{s.env, "as --" + s.flag})
+		all = append(all, Meaning{s.env, "as --" + s.flag})
 	}
 	return append(all,
-		Variable{saslPassword, "password of --sasl-user; or the file that holds it in " + saslPassword + "_FILE"},
-		Variable{registryPassword, "password of --registry-user; or the file that holds it in " + registryPassword + "_FILE"},
-		Variable{registryToken, "bearer token for the registry; or the file that holds it in " + registryToken + "_FILE"},
-		Variable{configFile, "the file of profiles"},
+		Meaning{saslPassword, "password of --sasl-user; or the file that holds it in " + saslPassword + "_FILE"},
+		Meaning{registryPassword, "password of --registry-user; or the file that holds it in " + registryPassword + "_FILE"},
+		Meaning{registryToken, "bearer token for the registry; or the file that holds it in " + registryToken + "_FILE"},
+		Meaning{configFile, "the file of profiles"},
 	)
 }
 
@@ -82,23 +82,23 @@ func Flags(flags *pflag.FlagSet, needs Needs) {
 		if s.needs&needs == 0 {
 			continue
 		}
-		usage := s.usage + " [$" + s.env + "]"
 		if s.isBool {
-			flags.Bool(s.flag, false, usage)
+			flags.Bool(s.flag, false, s.usage)
 		} else {
-			flags.String(s.flag, s.value, usage)
+			flags.String(s.flag, s.value, s.usage)
 		}
 	}
 }
 
-// IsFlag reports whether a flag is one of [Flags].
-func IsFlag(name string) bool {
+// Variable returns the environment variable that a flag of [Flags] stands for, "" for any
+// other flag.
+func Variable(flag string) string {
 	for _, s := range settings() {
-		if s.flag == name {
-			return true
+		if s.flag == flag {
+			return s.env
 		}
 	}
-	return false
+	return ""
 }
 
 // Env is the environment.
