@@ -15,10 +15,9 @@ import (
 type avroSchema struct{ root *avroNode }
 
 type avroNode struct {
-	kind             string // as Avro names it; an error is a record
-	name             string // full, of a record, enum or fixed
-	aliases          []string
-	bareAliases      []string // those without a namespace, as written
+	kind             string   // as Avro names it; an error is a record
+	name             string   // full, of a record, enum or fixed
+	aliases          []string // full too: one without a namespace is of the namespace of name
 	logical          string
 	precision, scale int64
 	size             int
@@ -141,9 +140,6 @@ func (d *avroNames) convert(n *avro.SchemaNode, namespace string) (*avroNode, er
 		namespace = strings.TrimSuffix(strings.TrimSuffix(node.name, shortName(node.name)), ".")
 		for _, alias := range n.Aliases {
 			node.aliases = append(node.aliases, qualify(alias, namespace))
-			if !strings.Contains(alias, ".") {
-				node.bareAliases = append(node.bareAliases, alias)
-			}
 		}
 		d.known[node.name] = node
 	}

@@ -102,9 +102,10 @@ func (f *avroFinder) match(r, w *avroNode) *avroNode {
 	return promoted
 }
 
+// namesMatch is the rule of the specification: the same short name, or an alias that is the full
+// one.
 func namesMatch(r, w *avroNode) bool {
-	short := shortName(w.name)
-	return shortName(r.name) == short || slices.Contains(r.aliases, w.name) || slices.Contains(r.bareAliases, short)
+	return shortName(r.name) == shortName(w.name) || slices.Contains(r.aliases, w.name)
 }
 
 func promotes(writer, reader string) bool {

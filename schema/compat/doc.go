@@ -8,6 +8,9 @@
 // Every breach is a [Problem]; all are found, not only the first. A problem of severity
 // [Warning] does not stop anybody from reading, but what is read may not mean what was written.
 //
+// What several fields share, such as a named record, is looked at once: its problems are reported
+// at the path where it is met first.
+//
 // Nothing that cannot be decided passes in silence: it is a problem with code "undecided".
 //
 // # Codes
@@ -48,11 +51,14 @@
 // For JSON Schema:
 //
 //	property-closed            the writer may send a property that the reader forbids
-//	property-narrowed          an open part of the writer meets a described property of the reader
+//	property-narrowed          (warning) the reader describes what the writer leaves open
 //	enum-narrowed              the reader allows only listed values, the writer more
 //	bound-narrowed             a bound (minimum, maxLength, …) is tighter for the reader
 //	multiple-narrowed          multipleOf is not a multiple for the writer
-//	pattern-changed            the pattern, or the format, is another
+//	pattern-changed            the reader has a pattern, the writer none
+//	format-changed             the reader has a format, the writer not (since 2019-09 a warning)
+//	union-branch-missing       no alternative of an anyOf or oneOf takes what may be written
+//	definition-changed         what a $ref leads to is broken, as said where it is met first
 //	unique-required            the reader wants unique items
 //	items-narrowed             an array may have items that the reader forbids
 //	never-valid                the reader's schema takes no value at all

@@ -25,27 +25,22 @@ func (f *finder) proto(reader, writer *protoSchema) error {
 			f.add(Error, w, "name-changed", fmt.Sprintf("the payload is message %s in {reader} and %s in {writer}", r, w),
 				f.mend(fmt.Sprintf("keep message %s in {reader}", w), fmt.Sprintf("keep message %s in {writer}", r)))
 		}
-		if err := p.message(reader.root, writer.root, relativeName(writer.root)); err != nil {
-			return err
-		}
+		return p.message(reader.root, writer.root, relativeName(writer.root))
 	}
 	return p.declared(reader.file.Messages(), writer.file.Messages())
 }
 
-// declared compares all messages of the writer's file: any may be a payload.
+// declared compares all messages of the writer's file, where nothing says which one of them
+// is the payload.
 func (f *protoFinder) declared(readers, writers protoreflect.MessageDescriptors) error {
 	for i := range writers.Len() {
 		w := writers.Get(i)
 		if w.IsMapEntry() {
 			continue
 		}
-		var r protoreflect.MessageDescriptor
-		if readers != nil {
-			r = readers.ByName(w.Name())
-		}
+		r := readers.ByName(w.Name())
 		if r == nil {
-			f.add(Error, relativeName(w), "message-missing", fmt.Sprintf("message %s of {writer} does not exist in {reader}", relativeName(w)),
-				f.mend(fmt.Sprintf("keep message %s in {reader}", relativeName(w)), fmt.Sprintf("do not use %s in {writer} before every reader has it", relativeName(w))))
+			f.messageMissing(w)
 			continue
 		}
 		if err := f.message(r, w, relativeName(w)); err != nil {
@@ -56,6 +51,18 @@ func (f *protoFinder) declared(readers, writers protoreflect.MessageDescriptors)
 		}
 	}
 	return nil
+}
+
+// messageMissing looks at a message that the reader's file has not. A new one is most likely a
+// part of others: as a payload, it would be the first of its kind.
+func (f *protoFinder) messageMissing(w protoreflect.MessageDescriptor) {
+	name, severity := relativeName(w), Error
+	if f.direction == Forwards {
+		severity = Warning
+	}
+	f.add(severity, name, "message-missing", fmt.Sprintf("message %s of {writer} does not exist in {reader}", name),
+		f.mend(fmt.Sprintf("keep message %s in {reader}, or name the message that is the payload", name),
+			fmt.Sprintf("do not send %s by itself before every reader has it", name)))
 }
 
 func (f *protoFinder) message(r, w protoreflect.MessageDescriptor, path string) error {
