@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// Code names a kind of [Finding] or [Change]. Codes are stable; the package's documentation lists
+// them.
+type Code string
+
 // Severity says how bad a [Finding] is.
 type Severity string
 
