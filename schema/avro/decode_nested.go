@@ -25,9 +25,6 @@ func (c *decoders) record(writer, reader *typ, goType reflect.Type) (decoder, fa
 	}
 	from, faults := sources(writer, reader)
 	found = append(found, faults...)
-	if len(found) > 0 {
-		return nil, found
-	}
 	fields := make([]fieldDecoder, 0, len(from))
 	for _, s := range from {
 		m, wanted := byName[s.reader.name]
@@ -83,9 +80,6 @@ func decodeFields(fields []fieldDecoder) decoder {
 
 func (c *decoders) recordToMap(writer, reader *typ, goType reflect.Type) (decoder, faults) {
 	from, found := sources(writer, reader)
-	if len(found) > 0 {
-		return nil, found
-	}
 	fields := make([]fieldDecoder, len(from))
 	for i, s := range from {
 		var faults faults

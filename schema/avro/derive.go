@@ -14,9 +14,6 @@ import (
 // derive writes the schema of a Go type. The same type gives the same text.
 func derive(t reflect.Type, namespace string) (string, faults) {
 	d := deriver{namespace: namespace, named: map[string]definition{}}
-	if t == reflect.TypeFor[struct{}]() {
-		return string(d.definition(schemaJSON{Type: quoted("record"), Name: "Empty", Namespace: namespace, Fields: &[]fieldJSON{}})), nil
-	}
 	text, found := d.typ(t, place{})
 	return string(text), found
 }
@@ -200,10 +197,14 @@ func (d *deriver) counted(t reflect.Type, l logical, fits bool) (json.RawMessage
 func (d *deriver) names(t reflect.Type, at place) (name, namespace string, found faults) {
 	namespace = d.namespace
 	if t.Name() == "" || t.PkgPath() == "" { // also a plain string that a tag makes an enum
-		if at.record == "" {
+		switch {
+		case at.record != "":
+			return at.record + "_" + at.field, at.namespace, nil
+		case t == reflect.TypeFor[struct{}](): // of a step without data
+			return "Empty", namespace, nil
+		default:
 			return "", "", faultf("%s has no name, as an Avro type needs: define it as a type of its own", t)
 		}
-		return at.record + "_" + at.field, at.namespace, nil
 	}
 	if namespace == "" {
 		namespace = packageName(t.PkgPath())

@@ -268,8 +268,10 @@ func preferred(branches []*typ, goType reflect.Type) []*typ {
 
 func isNatural(t *typ, goType reflect.Type) bool {
 	switch t.kind {
-	case kindRecord, kindEnum, kindFixed:
+	case kindRecord, kindEnum:
 		return shortName(t.name) == recordName(goType)
+	case kindBytes, kindFixed:
+		return isRat(goType) == (t.logical == decimal) || isUUID(goType)
 	case kindInt:
 		return goType.Kind() == reflect.Int32 || goType.Kind() == reflect.Int16 || goType.Kind() == reflect.Int8
 	case kindFloat:

@@ -125,7 +125,7 @@ func (b *builder) parse(cache *avro.SchemaCache, text string) (*typ, error) {
 	if err != nil {
 		return nil, fmt.Errorf("avro: schema is not valid: %w", err)
 	}
-	t, err := b.build(parsed.Root())
+	t, err := b.build(parsed.Root(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -138,19 +138,20 @@ func (b *builder) parse(cache *avro.SchemaCache, text string) (*typ, error) {
 	return t, nil
 }
 
-func (b *builder) build(n *avro.SchemaNode) (*typ, error) {
+// build takes the namespace that stands around the node: a name without a dot is of that one.
+func (b *builder) build(n *avro.SchemaNode, around string) (*typ, error) {
 	t := &typ{kind: kind(n.Type), physical: n.Type}
 	switch n.Type {
 	case "record", "error", "enum", "fixed":
 		return t, b.define(t, n)
 	case "array":
-		return t, b.child(&t.items, n.Items)
+		return t, b.child(&t.items, n.Items, around)
 	case "map":
-		return t, b.child(&t.items, n.Values)
+		return t, b.child(&t.items, n.Values, around)
 	case "union":
 		t.branches = make([]*typ, len(n.Branches))
 		for i := range n.Branches {
-			if err := b.child(&t.branches[i], &n.Branches[i]); err != nil {
+			if err := b.child(&t.branches[i], &n.Branches[i], around); err != nil {
 				return nil, err
 			}
 		}
@@ -159,14 +160,16 @@ func (b *builder) build(n *avro.SchemaNode) (*typ, error) {
 		t.setLogical(n)
 		return t, nil
 	}
-	if known := b.named[n.Type]; known != nil {
-		return known, nil
+	for _, full := range []string{dotted(around, n.Type), n.Type} {
+		if known := b.named[full]; known != nil {
+			return known, nil
+		}
 	}
 	return nil, fmt.Errorf("avro: schema names the type %s, which neither it nor its references define", n.Type)
 }
 
-func (b *builder) child(into **typ, n *avro.SchemaNode) (err error) {
-	*into, err = b.build(n)
+func (b *builder) child(into **typ, n *avro.SchemaNode, around string) (err error) {
+	*into, err = b.build(n, around)
 	return err
 }
 
@@ -189,7 +192,7 @@ func (b *builder) define(t *typ, n *avro.SchemaNode) error {
 	for i := range n.Fields {
 		from := &n.Fields[i]
 		f := &field{name: from.Name, aliases: from.Aliases, hasDefault: from.HasDefault}
-		if err := b.child(&f.typ, &from.Type); err != nil {
+		if err := b.child(&f.typ, &from.Type, namespaceOf(t.name)); err != nil {
 			return err
 		}
 		if f.hasDefault {
@@ -333,3 +336,5 @@ func (t *typ) holds(value any) bool {
 }
 
 func shortName(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
+
+func namespaceOf(full string) string { return full[:max(strings.LastIndexByte(full, '.'), 0)] }

@@ -88,24 +88,28 @@ type source struct {
 	writer *field // nil: the default
 }
 
-// sources pairs the fields of two records. What only the writer has is dropped.
+// sources pairs the fields of two records. What only the writer has is dropped, and what is at fault
+// left out.
 func sources(writer, reader *typ) ([]source, faults) {
 	var found faults
-	out := make([]source, len(reader.fields))
+	out := make([]source, 0, len(reader.fields))
 	byName := make(map[string]*field, len(writer.fields))
 	for _, w := range writer.fields {
 		byName[w.name] = w
 	}
 	taken := map[*field]*field{}
-	for i, r := range reader.fields {
-		out[i] = source{reader: r, writer: writerOf(r, byName)}
-		switch w := out[i].writer; {
+	for _, r := range reader.fields {
+		w := writerOf(r, byName)
+		switch {
 		case w == nil && !r.hasDefault:
 			found = append(found, fault{r.name, "was not written, and has no default: give it one, or the alias under which it was written"})
 		case w != nil && taken[w] != nil:
 			found = append(found, fault{r.name, "and " + taken[w].name + " would both be read from " + w.name + ": drop the alias"})
-		case w != nil:
-			taken[w] = r
+		default:
+			out = append(out, source{reader: r, writer: w})
+			if w != nil {
+				taken[w] = r
+			}
 		}
 	}
 	for _, w := range writer.fields {
