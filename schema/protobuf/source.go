@@ -1,8 +1,8 @@
 package protobuf
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile/parser"
@@ -49,42 +49,56 @@ func Defines(text, name string) error {
 	if err != nil {
 		return err
 	}
-	rest, ok := name, true
+	_, err = indexOf(file, name)
+	return err
+}
+
+// indexOf returns the message index of a message: the way to it through the messages of
+// the file. Those that a compiler makes for map fields do not count, for they are not in
+// the source, by which registries count.
+func indexOf(file *descriptorpb.FileDescriptorProto, name string) ([]int, error) {
+	rest, found := name, true
 	if pkg := file.GetPackage(); pkg != "" {
-		rest, ok = strings.CutPrefix(name, pkg+".")
+		rest, found = strings.CutPrefix(name, pkg+".")
 	}
+	var index []int
 	messages := file.GetMessageType()
 	for _, word := range strings.Split(rest, ".") {
-		var found *descriptorpb.DescriptorProto
-		for _, m := range messages {
-			if m.GetName() == word {
-				found = m
-			}
+		written := inSource(messages)
+		at := slices.IndexFunc(written, func(m *descriptorpb.DescriptorProto) bool { return m.GetName() == word })
+		if !found || at < 0 {
+			return nil, fmt.Errorf("protobuf: the .proto source has no message %s: give the full name of one of its messages, or none", name)
 		}
-		if !ok || found == nil {
-			return fmt.Errorf("protobuf: the .proto source has no message %s: give the full name of one of its messages, or none", name)
-		}
-		messages = found.GetNestedType()
+		index = append(index, at)
+		messages = written[at].GetNestedType()
 	}
-	return nil
+	return index, nil
 }
 
 // messageAt returns the full name of the message at a message index.
 func messageAt(file *descriptorpb.FileDescriptorProto, index []int) (string, error) {
-	if len(index) == 0 {
-		return "", errors.New("protobuf: the message index is empty")
-	}
 	var words []string
 	if pkg := file.GetPackage(); pkg != "" {
 		words = append(words, pkg)
 	}
 	messages := file.GetMessageType()
 	for _, at := range index {
-		if at < 0 || at >= len(messages) {
-			return "", fmt.Errorf("protobuf: there is no message at index %v", index)
+		written := inSource(messages)
+		if at < 0 || at >= len(written) {
+			return "", fmt.Errorf("the schema has no message at index %v: see whether the writer uses Confluent's wire format", index)
 		}
-		words = append(words, messages[at].GetName())
-		messages = messages[at].GetNestedType()
+		words = append(words, written[at].GetName())
+		messages = written[at].GetNestedType()
 	}
 	return strings.Join(words, "."), nil
+}
+
+func inSource(messages []*descriptorpb.DescriptorProto) []*descriptorpb.DescriptorProto {
+	var out []*descriptorpb.DescriptorProto
+	for _, m := range messages {
+		if !m.GetOptions().GetMapEntry() {
+			out = append(out, m)
+		}
+	}
+	return out
 }
