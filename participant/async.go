@@ -2,7 +2,9 @@ package participant
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
@@ -43,12 +45,12 @@ func (e *StepStateError) Error() string {
 // completed stays as it is. For a step that is not pending, such as one that an abort has
 // skipped, the error is a [*StepStateError].
 func CompleteStep[Tx, In, Out any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.Step[In, Out], out Out) error {
-	return answer(ctx, p, saga, sagaID, step.Name(), completed(p, out), begin(ctx, p))
+	return answer(ctx, p, saga, sagaID, step.Name(), completed(ctx, p, step.Name(), out), begin(ctx, p))
 }
 
 // CompleteStepTx is [CompleteStep] in the caller's own transaction.
 func CompleteStepTx[Tx, In, Out any](ctx context.Context, p *Participant[Tx], tx Tx, saga choreo.AnySaga, sagaID string, step choreo.Step[In, Out], out Out) error {
-	return answer(ctx, p, saga, sagaID, step.Name(), completed(p, out), join(ctx, p, tx))
+	return answer(ctx, p, saga, sagaID, step.Name(), completed(ctx, p, step.Name(), out), join(ctx, p, tx))
 }
 
 // RefuseStep ends a pending step as failed, in a transaction of its own. err is
@@ -74,32 +76,38 @@ func join[Tx any](ctx context.Context, p *Participant[Tx], tx Tx) opener[Tx] {
 	return func(id outbox.SagaID) (outbox.Unit[Tx], error) { return p.store.Join(ctx, tx, id) }
 }
 
-func completed[Tx, Out any](p *Participant[Tx], out Out) func(step string) (choreo.Result, error) {
-	return func(step string) (choreo.Result, error) {
-		data, err := p.cfg.Codec.Encode(out)
-		return choreo.Result{Output: choreo.Output{Step: step, ContentType: p.cfg.Codec.ContentType(), Data: data}}, err
-	}
+// result is how a step ends that was pending, by the definition that its saga runs by.
+type result struct {
+	refusal *choreo.Error // nil: it has completed
+	output  func(*choreo.Definition) (choreo.Output, error)
+	fault   error // it is no result
 }
 
-func refused(err error) func(string) (choreo.Result, error) {
-	return func(string) (choreo.Result, error) {
-		if err == nil {
-			return choreo.Result{}, fmt.Errorf("a refusal needs an error: use choreo.Refuse")
+func completed[Tx, Out any](ctx context.Context, p *Participant[Tx], step string, out Out) result {
+	return result{output: func(def *choreo.Definition) (choreo.Output, error) {
+		if want, got := def.Step(step).Out, reflect.TypeFor[Out](); want != nil && want != got {
+			return choreo.Output{}, fmt.Errorf("the saga runs by version %d, whose output of the step is %v, not %v", def.Version(), want, got)
 		}
-		return choreo.Result{Err: choreo.Classify(err)}, nil
+		return encodeFor(ctx, p, def, step, out)
+	}}
+}
+
+func refused(err error) result {
+	if err == nil {
+		return result{fault: errors.New("a refusal needs an error: use choreo.Refuse")}
 	}
+	return result{refusal: choreo.Classify(err)}
 }
 
 func answer[Tx any](
 	ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID, step string,
-	result func(step string) (choreo.Result, error), open opener[Tx],
+	end result, open opener[Tx],
 ) error {
 	fail := func(err error) error {
 		return fmt.Errorf("answer step %q of saga %s: %w", step, saga.Def().Name(), err)
 	}
-	res, err := result(step)
-	if err != nil {
-		return fail(err)
+	if end.fault != nil {
+		return fail(end.fault)
 	}
 	id := outbox.SagaID{Saga: saga.Def().Name(), ID: sagaID}
 	unit, err := open(id)
@@ -110,13 +118,19 @@ func answer[Tx any](
 	v := p.newView(unit, id)
 	row := v.steps[step]
 	switch {
-	case row.State == choreo.RowCompleted && res.Err == nil, row.State == choreo.RowFailed && res.Err != nil:
+	case row.State == choreo.RowCompleted && end.refusal == nil, row.State == choreo.RowFailed && end.refusal != nil:
 		return nil // answered so before
 	case row.State != choreo.RowPending:
 		return &StepStateError{Saga: id.Saga, SagaID: id.ID, Step: step, State: row.State}
 	}
 	if v.role == nil {
 		return fail(fmt.Errorf("it runs by version %d, which this participant does not know: add it to Config.Sagas", v.runs))
+	}
+	res := choreo.Result{Err: end.refusal}
+	if end.refusal == nil {
+		if res.Output, err = end.output(v.role.def); err != nil {
+			return fail(err)
+		}
 	}
 	ev := &choreo.Event{
 		ID: row.Origin.CausationID, Initiator: row.Origin.Initiator, Partition: row.Home,

@@ -26,8 +26,16 @@ type Config struct {
 	// Logger gets one line for each fact worth knowing, never a payload.
 	// Default: none.
 	Logger *zap.Logger
-	// Codec encodes payloads. Default: schema.JSON.
+	// Codec writes the payloads for which no definition names an encoding, and reads those of its
+	// media type. Where a codec is a schema.Preparer, Run has it prepared for all that this
+	// service writes before anything is read, and waits for a registry that does not answer;
+	// what Start and the like write before Run is prepared then. Default: schema.JSON.
 	Codec schema.Codec
+	// Codecs are further ones, each for a media type of its own: they write what a definition
+	// says is encoded so (see choreo.Encoding), and read what says so of itself. All
+	// encodings that definitions name for what this service's steps write or read must
+	// be among Codec and these.
+	Codecs []schema.Codec
 
 	// Lanes is how many sagas are worked on side by side. Default: 32.
 	Lanes int
@@ -139,6 +147,11 @@ func (c *Config) withDefaults() (*Config, error) {
 			fault("StepLimits[%q]: service %q owns no such step in its sagas", step, cfg.Service)
 		}
 	}
+	if cfg.Codec == nil {
+		cfg.Codec = schema.JSON{}
+	}
+	cfg.Codecs = slices.Clone(cfg.Codecs)
+	cfg.checkCodecs(fault)
 	positive("MaxOpenSagas", cfg.MaxOpenSagas)
 	positive("Lanes", cfg.Lanes)
 	positive("InFlight", cfg.InFlight)
@@ -163,10 +176,36 @@ func (c *Config) withDefaults() (*Config, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	if cfg.Codec == nil {
-		cfg.Codec = schema.JSON{}
-	}
 	return &cfg, nil
+}
+
+// checkCodecs looks whether each media type has one codec, and each payload of the
+// service's steps has one.
+func (c *Config) checkCodecs(fault func(format string, args ...any)) {
+	all := []schema.Codec{c.Codec}
+	seen := map[string]string{c.Codec.ContentType(): "Codec"}
+	for i, codec := range c.Codecs {
+		if codec == nil {
+			fault("Codecs[%d] is nil: leave it out", i)
+			continue
+		}
+		name := fmt.Sprintf("Codecs[%d]", i)
+		if other := seen[codec.ContentType()]; other != "" {
+			fault("%s is a second codec for %q, which %s is for: leave one out", name, codec.ContentType(), other)
+			continue
+		}
+		seen[codec.ContentType()] = name
+		all = append(all, codec)
+	}
+	set := newCodecs(all...)
+	for _, s := range c.Sagas {
+		if s == nil || s.Def() == nil {
+			continue
+		}
+		for _, err := range set.check(c.Service, s.Def()) {
+			fault("Codecs: %w", err)
+		}
+	}
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -26,6 +26,21 @@
 // handler's error is classified by package choreo. A record that is no event,
 // or whose saga this service does not know by name, goes to the dead-letter topic as it was.
 //
+// # Payloads and versions
+//
+// A payload is written as the definition says ([choreo.Encoding], StepOf.Encoding), else by
+// Config.Codec, and read by what it says of itself: so a definition may be encoded otherwise
+// from one version to the next, and services move over one by one. Config.Codecs holds what is
+// needed besides. Codecs that ask a schema registry do so before anything is read: Run waits
+// for one that does not answer, and returns the error of one that refuses.
+//
+// A saga keeps the version that it began with. Handlers are bound in all versions of
+// Config.Sagas that have the step, and one that is bound by [InVersions] goes before in its
+// versions:
+//
+//	participant.Handle(p, contract.ChargeCard, chargeCard{})
+//	participant.Handle(p, contract.ChargeCardV3, chargeInCents{}, participant.InVersions(3))
+//
 // # Parked sagas
 //
 // A build that cannot go on with a saga does not fail it, for another build may be able to. It
@@ -34,7 +49,7 @@
 // the SagaParked event carries, are
 //
 //	unknown-version      Config.Sagas does not have the version that the saga runs by
-//	undecodable-payload  Config.Codec cannot read what a step gets, or was to be undone with
+//	undecodable-payload  no codec of Config can read what a step gets, or was to be undone with
 //	no-handler           a step has no handler, see Config.ParkUnhandled
 //
 // A parked saga goes on by itself: all are tried when a process starts, and each a minute after

@@ -38,13 +38,13 @@ func ResolveUndone[Tx any](ctx context.Context, p *Participant[Tx], saga choreo.
 // count it as completed with this output, since somebody has done it by hand: the saga
 // goes on. As to answers it is as [RetryStep].
 func ResolveDone[Tx, In, Out any](ctx context.Context, p *Participant[Tx], saga choreo.AnySaga, sagaID string, step choreo.Step[In, Out], out Out, who Operator) error {
-	data, err := p.cfg.Codec.Encode(out)
+	output, err := encodeFor(ctx, p, saga.Def(), step.Name(), out)
 	if err != nil {
 		return fmt.Errorf("resolve step %q of saga %s %q: %w", step.Name(), saga.Def().Name(), sagaID, err)
 	}
 	return operate(ctx, p, saga, sagaID, who, choreo.Emission{
 		Type: choreo.ResolveRequested, Step: step.Name(), Resolve: choreo.ResolveDone,
-		Output: choreo.Output{ContentType: p.cfg.Codec.ContentType(), Data: data},
+		Output: output,
 	})
 }
 

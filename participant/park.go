@@ -44,12 +44,8 @@ func obstacle(code, format string, args ...any) *choreo.Error {
 
 // undecodable is why a call cannot be made of the output of a step.
 func (in *invocation) undecodable(from string, err error) error {
-	what := "the saga's input"
-	if from != "" {
-		what = fmt.Sprintf("the output of step %q", from)
-	}
 	return &obstacleError{obstacle(codeUndecodable, "step %q of %s cannot read %s: %w. "+
-		"Run a build that can (see Config.Codec): the saga goes on by itself then", in.step.Name, in.def, what, err)}
+		"Run a build that can (see Config.Codecs): the saga goes on by itself then", in.step.Name, in.def, payloadOf(from), err)}
 }
 
 func noHandler(def *choreo.Definition, step string) error {

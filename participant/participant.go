@@ -15,6 +15,7 @@ import (
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/participant/internal/drive"
+	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/topics"
 )
 
@@ -29,6 +30,7 @@ type Participant[Tx any] struct {
 	names   topics.Names
 	roles   map[version]*role[Tx]
 	topicOf map[string]string // by name of the saga, of those that have a role
+	codecs  *codecs
 	relay   *outbox.Relay
 	homes   homes
 	outage  outage
@@ -51,9 +53,9 @@ type version struct {
 
 // role is what this service has to do in one version of a saga.
 type role[Tx any] struct {
-	def      *choreo.Definition
-	owned    []string
-	handlers map[string]handler[Tx] // by step
+	def   *choreo.Definition
+	owned []string
+	bound map[string]*binding[Tx] // by step
 }
 
 // New returns a participant of the service. The error names every fault of config.
@@ -71,13 +73,14 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 		cfg: cfg, log: log, store: store, names: names,
 		roles: make(map[version]*role[Tx], len(cfg.Sagas)), topicOf: make(map[string]string, len(cfg.Sagas)),
 	}
+	p.codecs = newCodecs(append([]schema.Codec{cfg.Codec}, cfg.Codecs...)...)
 	p.limits = newLimits(cfg.StepLimits, cfg.Service, cfg.Sagas)
 	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
 		d := s.Def()
 		p.topicOf[d.Name()] = names.Events(d.Name())
 		p.roles[version{d.Name(), d.Version()}] = &role[Tx]{
-			def: d, owned: d.StepsOf(cfg.Service), handlers: make(map[string]handler[Tx]),
+			def: d, owned: d.StepsOf(cfg.Service), bound: make(map[string]*binding[Tx]),
 		}
 	}
 	p.relay = outbox.NewRelay(store, log, &outbox.RelayConfig{
@@ -107,7 +110,8 @@ func (p *Participant[Tx]) Drive(ctx context.Context, w drive.World) (*drive.Step
 	}, nil
 }
 
-// prepare checks that the participant is set up, waits for the broker and looks at the topics.
+// prepare checks that the participant is set up, waits for the broker, looks at the topics, and
+// has the codecs get ready.
 func (p *Participant[Tx]) prepare(ctx context.Context) error {
 	if p.running.Swap(true) {
 		return errors.New("participant: Run was called before: make a new participant")
@@ -115,14 +119,17 @@ func (p *Participant[Tx]) prepare(ctx context.Context) error {
 	if err := p.checkHandlers(); err != nil {
 		return err
 	}
-	return p.checkTopics(ctx)
+	if err := p.checkTopics(ctx); err != nil {
+		return err
+	}
+	return p.prepareCodecs(ctx)
 }
 
 // Run takes part until ctx ends, then stops gracefully within Config.StopTimeout:
 // it reads nothing new, lets handlers that are under way finish, commits their
 // offsets and drains the outbox. It returns nil after such a stop, and an error where
-// the participant is not set up rightly (a handler or a topic is missing) or the
-// consumer group refuses it for good. It may be called once.
+// the participant is not set up rightly (a handler or a topic is missing, a schema is
+// refused) or the consumer group refuses it for good. It may be called once.
 func (p *Participant[Tx]) Run(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		if ctx.Err() != nil {

@@ -248,7 +248,7 @@ func (p *Participant[Tx]) run(ctx context.Context, v *view[Tx], c *call) (res ch
 	r, id, tx, def := v.role, v.id, v.unit.Tx(), v.role.def.Step(c.step)
 	in := &invocation{
 		def: r.def, step: def, sagaID: id.ID, row: &c.decision.Row, run: c.decision.Run,
-		attempt: c.decision.Row.Attempt + 1, codec: p.cfg.Codec, intercept: p.cfg.Intercept,
+		attempt: c.decision.Row.Attempt + 1, codecs: p.codecs, intercept: p.cfg.Intercept,
 	}
 	stepCtx := ctx
 	if def.Timeout > 0 {
@@ -266,7 +266,7 @@ func (p *Participant[Tx]) run(ctx context.Context, v *view[Tx], c *call) (res ch
 		}
 	}()
 	var err error
-	switch h := r.handlers[c.step]; {
+	switch h := r.handler(c.step); {
 	case h == nil:
 		err = noHandler(r.def, c.step)
 	case c.decision.Run == choreo.RunCompensate:

@@ -8,21 +8,20 @@ import (
 	"slices"
 
 	"github.com/choreo-go/choreo/choreo"
-	"github.com/choreo-go/choreo/schema"
 )
 
 // Handle binds a handler to a step of this service that has a compensation. It binds
-// it in every version of Config.Sagas in which the service owns the step. A fault
-// (the service does not own the step, it has a handler already) is reported by Run.
-// Call it before Run.
-func Handle[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h Handler[Tx, In, Out]) {
-	bind(p, step, &typedHandler[Tx, In, Out]{execute_: h, compensate_: h})
+// it in every version of Config.Sagas in which the service owns the step, or only in those
+// of [InVersions]. A fault (the service does not own the step, it has a handler already) is
+// reported by Run. Call it before Run.
+func Handle[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h Handler[Tx, In, Out], options ...HandleOption) {
+	bind(p, step, &typedHandler[Tx, In, Out]{execute_: h, compensate_: h}, options)
 }
 
 // HandleForward is [Handle] for a step without a compensation: one that is declared
 // NoCompensation, is the pivot, or comes after it.
-func HandleForward[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h Executor[Tx, In, Out]) {
-	bind(p, step, &typedHandler[Tx, In, Out]{execute_: h})
+func HandleForward[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h Executor[Tx, In, Out], options ...HandleOption) {
+	bind(p, step, &typedHandler[Tx, In, Out]{execute_: h}, options)
 }
 
 // ExecuteFunc is an [Executor] made of a function.
@@ -33,64 +32,20 @@ func (f ExecuteFunc[Tx, In, Out]) Execute(ctx context.Context, tx Tx, call *Call
 	return f(ctx, tx, call)
 }
 
-func bind[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h *typedHandler[Tx, In, Out]) {
-	name, owned := step.Name(), false
-	fault := func(format string, args ...any) {
-		p.faults = append(p.faults, fmt.Errorf("step %q: "+format, append([]any{name}, args...)...))
-	}
-	for _, r := range p.roles {
-		if !slices.Contains(r.owned, name) {
-			continue
-		}
-		owned = true
-		def := r.def.Step(name)
-		in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
-		switch {
-		case r.handlers[name] != nil:
-			fault("%s has a handler for it already", r.def)
-		case (def.In != nil && def.In != in) || (def.Out != nil && def.Out != out):
-			fault("%s defines it from %v to %v, the handler from %v to %v", r.def, def.In, def.Out, in, out)
-		case r.def.Compensates(name) && h.compensate_ == nil:
-			fault("%s defines it with a compensation: use Handle, or declare the step NoCompensation", r.def)
-		case !r.def.Compensates(name) && h.compensate_ != nil:
-			fault("%s defines it without a compensation, which would never be called: use HandleForward", r.def)
-		default:
-			r.handlers[name] = h
-		}
-	}
-	if !owned {
-		fault("service %q owns no such step in its sagas", p.cfg.Service)
-	}
-}
-
-// checkHandlers returns every fault of the registered handlers.
-func (p *Participant[Tx]) checkHandlers() error {
-	faults := slices.Clone(p.faults)
-	for _, r := range p.roles {
-		for _, step := range r.owned {
-			if r.handlers[step] == nil && !p.cfg.ParkUnhandled {
-				faults = append(faults, fmt.Errorf("step %q of %s has no handler: register one with Handle, "+
-					"or set Config.ParkUnhandled to have sagas parked that come to it", step, r.def))
-			}
-		}
-	}
-	if len(faults) > 0 {
-		return fmt.Errorf("participant %s is not set up: %w", p.cfg.Service, errors.Join(faults...))
-	}
-	return nil
-}
-
 // handler is a Handler without its payload types.
 type handler[Tx any] interface {
 	// execute reports whether the step's condition bypassed it.
 	execute(ctx context.Context, tx Tx, in *invocation) (out choreo.Output, bypassed bool, err error)
 	compensate(ctx context.Context, tx Tx, in *invocation) error
+	output() reflect.Type
 }
 
 type typedHandler[Tx, In, Out any] struct {
 	execute_    Executor[Tx, In, Out]
 	compensate_ Compensator[Tx, In, Out]
 }
+
+func (h *typedHandler[Tx, In, Out]) output() reflect.Type { return reflect.TypeFor[Out]() }
 
 func (h *typedHandler[Tx, In, Out]) execute(ctx context.Context, tx Tx, in *invocation) (choreo.Output, bool, error) {
 	call, err := newCall[In](in)
@@ -112,11 +67,11 @@ func (h *typedHandler[Tx, In, Out]) execute(ctx context.Context, tx Tx, in *invo
 	if err != nil {
 		return choreo.Output{}, false, err
 	}
-	data, err := in.codec.Encode(out)
+	output, err := in.codecs.encode(in.def, in.step.Name, out)
 	if err != nil {
 		return choreo.Output{}, false, &choreo.Error{Class: choreo.ClassPermanent, Code: codeUnencodable, Err: err}
 	}
-	return choreo.Output{Step: in.step.Name, ContentType: in.codec.ContentType(), Data: data}, false, nil
+	return output, false, nil
 }
 
 func (h *typedHandler[Tx, In, Out]) compensate(ctx context.Context, tx Tx, in *invocation) error {
@@ -141,7 +96,7 @@ type invocation struct {
 	row     *choreo.Row
 	run     choreo.Run
 	attempt int
-	codec   schema.Codec
+	codecs  *codecs
 
 	intercept Interceptor // or nil
 	unread    error       // why an output that was asked for could not be decoded
@@ -222,15 +177,8 @@ func (in *invocation) Decode(step string, into any) (bool, error) {
 // decode decodes what the call is made of. Where it does not decode, the call cannot be run by
 // this build.
 func (in *invocation) decode(from choreo.Output, into any) error {
-	if err := decode(in.codec, from, into); err != nil {
+	if err := in.codecs.decode(from, into); err != nil {
 		return in.undecodable(from.Step, err)
 	}
 	return nil
-}
-
-func decode(codec schema.Codec, from choreo.Output, into any) error {
-	if from.ContentType != codec.ContentType() {
-		return fmt.Errorf("payload is %q and this participant reads %q", from.ContentType, codec.ContentType())
-	}
-	return codec.Decode(from.Data, into)
 }

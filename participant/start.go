@@ -49,7 +49,7 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 	if err := checkSagaID(id); err != nil {
 		return fail(err)
 	}
-	payload, err := p.cfg.Codec.Encode(input)
+	payload, err := encodeFor(ctx, p, saga.Definition, "", input)
 	if err != nil {
 		return fail(err)
 	}
@@ -67,7 +67,7 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 	v.role, v.version = r, saga.Version()
 	v.saga = &outbox.SagaRow{SagaID: key, Version: saga.Version(), DueIn: atOnce, Row: choreo.Row{
 		State: choreo.RowQueued, Home: p.homes.of(p.topicOf[key.Saga], id),
-		Inputs: []choreo.Output{{ContentType: p.cfg.Codec.ContentType(), Data: payload}},
+		Inputs: []choreo.Output{payload},
 	}}
 	v.change(choreo.SagaRow)
 	if p.cfg.MaxOpenSagas == 0 {

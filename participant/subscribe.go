@@ -320,11 +320,15 @@ func (s *subscription) deadLetter(ctx context.Context, rec *choreo.Record, cause
 }
 
 // EventPayload decodes the payload of an event: the saga's input of Started, the step's
-// output of StepCompleted. The error is permanent: an [EventHandler] that returns it has
+// output of StepCompleted. Of the codecs, that of the payload's own media type is taken;
+// none given is schema.JSON. The error is permanent: an [EventHandler] that returns it has
 // the event dead-lettered at once.
-func EventPayload[T any](ev *choreo.Event, codec schema.Codec) (T, error) {
+func EventPayload[T any](ev *choreo.Event, among ...schema.Codec) (T, error) {
+	if len(among) == 0 {
+		among = []schema.Codec{schema.JSON{}}
+	}
 	var payload T
-	err := decode(codec, choreo.Output{Step: ev.Step, ContentType: ev.ContentType, Data: ev.Payload}, &payload)
+	err := newCodecs(among...).decode(choreo.Output{Step: ev.Step, ContentType: ev.ContentType, Data: ev.Payload}, &payload)
 	if err != nil {
 		return payload, obstacle(codeUndecodable, "payload of %s of saga %s %q: %w", ev.Type, ev.Saga, ev.SagaID, err)
 	}

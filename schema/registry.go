@@ -36,6 +36,9 @@ type Version struct {
 var (
 	ErrUnknownSchema = errors.New("unknown schema")
 	ErrIncompatible  = errors.New("incompatible schema")
+	// ErrUnavailable is wrapped where what stands behind the registry does not answer, or
+	// only that it cannot now: asking again later may help.
+	ErrUnavailable = errors.New("schema registry is not available")
 	// ErrNoID is wrapped by [ParseID] for a body without an id in front.
 	ErrNoID = errors.New("no schema id in front of the payload")
 )
