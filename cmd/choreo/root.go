@@ -24,7 +24,7 @@ Results are on standard output, all else is on standard error. -o json and
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	noun(root, c.schemas(), c.version(), c.completion(), c.man())
+	noun(root, c.definitions(), c.schemas(), c.topicsNoun(), c.version(), c.completion(), c.man())
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd, cmd.OutOrStdout()) })
