@@ -59,9 +59,8 @@ func (f *jsonFinder) properties(r *jsonschema.Schema, w jsonAll, path string) er
 // narrowed warns of what the writer does not describe and does not forbid either, where the
 // reader says what it must be: who writes only what is described writes nothing there.
 func (f *jsonFinder) narrowed(sub *jsonschema.Schema, at, what string) error {
-	found, _, err := f.attempt(func() error { return f.read(sub, allOf(), at) })
-	if err != nil || len(found) == 0 {
-		return err // it takes anything
+	if anything, err := f.clean(sub, allOf(), at); err != nil || anything {
+		return err
 	}
 	f.add(Warning, at, "property-narrowed", fmt.Sprintf("%s is described in {reader} alone: {writer} lets anything be written under that name", what),
 		f.mend("make sure that nobody has used the name for something else", "describe it in {writer} as well, or forbid it"))
@@ -223,11 +222,11 @@ func (f *jsonFinder) dependencies(r *jsonschema.Schema, w jsonAll, path string) 
 		}) {
 			continue
 		}
-		found, _, err := f.attempt(func() error { return f.read(schemas[name], w, path) })
+		fine, err := f.clean(schemas[name], w, path)
 		if err != nil {
 			return err
 		}
-		if len(found) > 0 {
+		if !fine {
 			f.undecided(path+"."+name, "dependentSchemas")
 		}
 	}

@@ -22,8 +22,8 @@ type jsonFinder struct {
 // jsonPair is what is known of a reader's schema and what the writer keeps to. While it is being
 // looked at, it is assumed that all is well: if it is not, that is found where it began.
 type jsonPair struct {
-	path   string // where it was first met
-	broken bool
+	path   string   // where it was first met
+	result Severity // of its worst problem, once that is known
 }
 
 func (f *finder) json(reader, writer *jsonSchema) error {
@@ -34,14 +34,14 @@ func (f *finder) json(reader, writer *jsonSchema) error {
 func (f *jsonFinder) read(r *jsonschema.Schema, w jsonAll, path string) error {
 	key := fmt.Sprintf("%p|%s", r, w.key())
 	if pair, known := f.pairs[key]; known {
-		if pair.broken && f.attempts > 0 {
-			f.add(Error, path, "definition-changed", fmt.Sprintf("{reader} does not take what {writer} has here, as at %s, where the same definitions meet", pair.path), "mend the definition")
+		if pair.result != "" && f.attempts > 0 {
+			f.add(pair.result, path, seenBefore, fmt.Sprintf("{reader} does not take what {writer} has here, as at %s, where the same definitions meet", pair.path), "mend the definition")
 		}
 		return nil
 	}
 	f.pairs[key] = jsonPair{path: path}
 	f.added = append(f.added, key)
-	before := f.errors()
+	errs, all := f.errors(), len(f.problems)
 	reader := allOf(r)
 	if reader.over || w.over {
 		return errTooComplex
@@ -51,8 +51,11 @@ func (f *jsonFinder) read(r *jsonschema.Schema, w jsonAll, path string) error {
 			return err
 		}
 	}
-	if f.errors() > before {
-		f.pairs[key] = jsonPair{path: path, broken: true}
+	switch {
+	case f.errors() > errs:
+		f.pairs[key] = jsonPair{path: path, result: Error}
+	case len(f.problems) > all:
+		f.pairs[key] = jsonPair{path: path, result: Warning}
 	}
 	return nil
 }
@@ -67,29 +70,46 @@ func (f *finder) errors() int {
 	return n
 }
 
+// seenBefore stands for problems that were reported already.
+const seenBefore Code = "definition-changed"
+
 // attempt looks without consequences: the problems it finds are returned, and what it assumed is
-// forgotten unless all is well.
-func (f *jsonFinder) attempt(look func() error) (problems []Problem, fine bool, err error) {
+// forgotten if there are any that keep returns false for. Who keeps problems adopts them.
+func (f *jsonFinder) attempt(look func() error, keep func([]Problem) bool) ([]Problem, error) {
 	problems, seen, mark := f.problems, f.seen, len(f.added)
 	f.problems, f.seen = nil, nil
 	f.attempts++
-	err = look()
+	err := look()
 	f.attempts--
-	found, fine := f.problems, f.finder.errors() == 0
+	found := f.problems
 	f.problems, f.seen = problems, seen
-	if !fine {
+	if !keep(found) {
 		for _, key := range f.added[mark:] {
 			delete(f.pairs, key)
 		}
 		f.added = f.added[:mark]
 	}
-	return found, fine, err
+	return found, err
+}
+
+// clean says whether an attempt finds nothing at all, not even a warning.
+func (f *jsonFinder) clean(r *jsonschema.Schema, w jsonAll, path string) (bool, error) {
+	found, err := f.attempt(func() error { return f.read(r, w, path) }, nothing)
+	return len(found) == 0 && err == nil, err
+}
+
+func nothing(problems []Problem) bool { return len(problems) == 0 }
+
+func noErrors(problems []Problem) bool {
+	return !slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == Error })
 }
 
 // adopt keeps what an attempt found.
 func (f *jsonFinder) adopt(found []Problem) {
 	for _, p := range found {
-		f.add(p.Severity, p.Path, p.Code, p.Text, p.Remedy)
+		if p.Severity == Error || p.Code != seenBefore {
+			f.add(p.Severity, p.Path, p.Code, p.Text, p.Remedy)
+		}
 	}
 }
 
@@ -242,11 +262,11 @@ func (f *jsonFinder) oneTakes(alternatives []*jsonschema.Schema, w jsonAll, path
 	var best []Problem
 	candidates := 0
 	for i, alternative := range alternatives {
-		found, fine, err := f.attempt(func() error { return f.read(alternative, w, path) })
+		found, err := f.attempt(func() error { return f.read(alternative, w, path) }, noErrors)
 		if err != nil {
 			return -1, err
 		}
-		if fine {
+		if noErrors(found) {
 			f.adopt(found)
 			return i, nil
 		}
@@ -271,9 +291,8 @@ func (f *jsonFinder) excluded(s *jsonschema.Schema, w jsonAll) (bool, error) {
 		return true, nil
 	}
 	for _, none := range w.none {
-		found, _, err := f.attempt(func() error { return f.read(none, allOf(s), "") })
-		if err != nil || len(found) == 0 {
-			return err == nil, err
+		if within, err := f.clean(none, allOf(s), ""); err != nil || within {
+			return within, err
 		}
 	}
 	return false, nil
@@ -318,11 +337,11 @@ func (f *jsonFinder) conditions(r *jsonschema.Schema, w jsonAll, path string) er
 			if branch == nil {
 				continue
 			}
-			found, _, err := f.attempt(func() error { return f.read(branch, w, path) })
+			fine, err := f.clean(branch, w, path)
 			if err != nil {
 				return err
 			}
-			if len(found) > 0 {
+			if !fine {
 				f.undecided(path, "if")
 				break
 			}
