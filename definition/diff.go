@@ -1,9 +1,11 @@
 package definition
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/schema"
@@ -76,13 +78,18 @@ func (d *differ) add(code Code, safety Safety, step, wayOut, format string, args
 	d.changes = append(d.changes, Change{Code: code, Safety: safety, Step: step, Reason: fmt.Sprintf(format, args...), WayOut: wayOut})
 }
 
-// course notes a change of what the saga does: such a change needs a version of its own.
-func (d *differ) course(code Code, safety Safety, step, format string, args ...any) {
-	wayOut := fmt.Sprintf("leave version %d as it was and make this version %d", d.a.Definition.Version(), d.a.Definition.Version()+1)
+// course notes a change of what the saga does, and what follows where it has no version of
+// its own.
+func (d *differ) course(code Code, safety Safety, step, what, follows string) {
 	if !d.sameVersion {
-		safety, wayOut = Informational, "nothing: running sagas keep their version"
+		d.add(code, Informational, step, "nothing: running sagas keep their version", "%s", what)
+		return
 	}
-	d.add(code, safety, step, wayOut, format, args...)
+	d.add(code, safety, step, d.newVersion(), "%s: %s", what, follows)
+}
+
+func (d *differ) newVersion() string {
+	return fmt.Sprintf("leave version %d as it was and make this version %d", d.a.Definition.Version(), d.a.Definition.Version()+1)
 }
 
 // setting notes a change of what only an owner uses.
@@ -115,21 +122,24 @@ func (d *differ) whole() {
 	a, b := d.a.Definition, d.b.Definition
 	if a.Strategy() != b.Strategy() {
 		d.course("compensation-changed", UnsafeForRunning, "",
-			"completed steps are undone in %s order and no more in %s: two services would undo one saga in different orders", b.Strategy(), a.Strategy())
+			fmt.Sprintf("completed steps are undone in %s order and no more in %s", b.Strategy(), a.Strategy()), "two services would undo one saga in different orders")
 	}
 	if a.Deadline() != b.Deadline() {
-		d.setting("deadline-changed", "", "the deadline is %s and no more %s: sagas that have begun keep theirs", none(formatDuration(b.Deadline()), "0s"), none(formatDuration(a.Deadline()), "0s"))
+		d.setting("deadline-changed", "", "the deadline is %s and no more %s: sagas that have begun keep theirs", bound(b.Deadline()), bound(a.Deadline()))
 	}
 	d.encoding("", a.EncodingOf(""), b.EncodingOf(""))
 	d.renamed("", a.InputName(), b.InputName())
 }
 
-// none says "none" for what is empty.
-func none(text, empty string) string {
-	if text == empty {
+// told says "none" for what is empty.
+func told(text string) string { return cmp.Or(text, "none") }
+
+// bound writes a duration that is no bound where it is 0.
+func bound(d time.Duration) string {
+	if d == 0 {
 		return "none"
 	}
-	return text
+	return formatDuration(d)
 }
 
 func (d *differ) encoding(step string, a, b choreo.MediaType) {
@@ -138,8 +148,8 @@ func (d *differ) encoding(step string, a, b choreo.MediaType) {
 		if step == "" {
 			what = "the saga's input"
 		}
-		d.course("encoding-changed", NeedsNewVersion, step, "%s is encoded as %s and no more as %s: every reader needs a codec for it",
-			what, none(string(b), ""), none(string(a), ""))
+		d.course("encoding-changed", NeedsNewVersion, step,
+			fmt.Sprintf("%s is encoded as %s and no more as %s", what, told(encodingName(b)), told(encodingName(a))), "every reader needs a codec for it")
 	}
 }
 
@@ -156,12 +166,12 @@ func (d *differ) renamed(step, a, b string) {
 func (d *differ) steps() {
 	for _, s := range d.b.Definition.Steps() {
 		if d.a.Definition.Step(s.Name) == nil {
-			d.course("step-added", UnsafeForRunning, s.Name, "it is new, owned by %s: sagas that are past its place would wait for it, or end without it", s.Owner)
+			d.course("step-added", UnsafeForRunning, s.Name, "it is new, owned by "+s.Owner, "sagas that are past its place would wait for it, or end without it")
 		}
 	}
 	for _, s := range d.a.Definition.Steps() {
 		if d.b.Definition.Step(s.Name) == nil {
-			d.course("step-removed", UnsafeForRunning, s.Name, "it is gone, owned by %s: where it has completed nobody would undo it, where it has not others wait for it", s.Owner)
+			d.course("step-removed", UnsafeForRunning, s.Name, "it is gone, owned by "+s.Owner+" before", "where it has completed nobody would undo it, where it has not others wait for it")
 			continue
 		}
 		d.step(d.a.Definition.Step(s.Name), d.b.Definition.Step(s.Name))
@@ -173,7 +183,8 @@ func (d *differ) step(a, b *choreo.StepDef) {
 	before, after := courseStepOf(d.a.Definition, a), courseStepOf(d.b.Definition, b)
 	name := a.Name
 	if before.Owner != after.Owner {
-		d.course("owner-changed", UnsafeForRunning, name, "it is owned by %s and no more by %s: its rows are in the database of %[2]s, so that it could run twice, or never be undone", after.Owner, before.Owner)
+		d.course("owner-changed", UnsafeForRunning, name, fmt.Sprintf("it is owned by %s and no more by %s", after.Owner, before.Owner),
+			fmt.Sprintf("its rows are in the database of %s, so that it could run twice, or never be undone", before.Owner))
 	}
 	d.list("after-changed", name, "it waits for", before.After, after.After, "a saga may be past the one and before the other")
 	d.list("uses-changed", name, "it is carried", before.Reads, after.Reads, "events that are in the log already carry no more than they did")
@@ -192,7 +203,7 @@ func (d *differ) step(a, b *choreo.StepDef) {
 
 func (d *differ) list(code Code, step, what string, a, b []string, follows string) {
 	if !slices.Equal(a, b) {
-		d.course(code, UnsafeForRunning, step, "%s %s and no more %s: %s", what, names(b), names(a), follows)
+		d.course(code, UnsafeForRunning, step, fmt.Sprintf("%s %s and no more %s", what, names(b), names(a)), follows)
 	}
 }
 
@@ -206,9 +217,9 @@ func names(list []string) string {
 func (d *differ) flag(code Code, step string, a, b bool, what, follows string) {
 	switch {
 	case b && !a:
-		d.course(code, UnsafeForRunning, step, "%s now: %s", what, follows)
+		d.course(code, UnsafeForRunning, step, what+" now", follows)
 	case a && !b:
-		d.course(code, UnsafeForRunning, step, "%s no more: %s", what, follows)
+		d.course(code, UnsafeForRunning, step, what+" no more", follows)
 	}
 }
 
@@ -217,17 +228,18 @@ func (d *differ) function(code Code, step, what, a, b string) {
 	switch {
 	case a == b:
 	case a != "" && b != "":
-		d.course(code, NeedsNewVersion, step, "its %s is %q and no more %q: only its owner decides by it", what, b, a)
+		d.course(code, NeedsNewVersion, step, fmt.Sprintf("its %s is %q and no more %q", what, b, a),
+			"its owner alone decides by it, but the definitions are not the same")
 	default:
-		d.course(code, UnsafeForRunning, step, "its %s is %s and no more %s: whether it may be bypassed, or its failure keep what was done, is for all to know",
-			what, none(b, ""), none(a, ""))
+		d.course(code, UnsafeForRunning, step, fmt.Sprintf("its %s is %s and no more %s", what, told(b), told(a)),
+			"whether it may be bypassed, or its failure keep what was done, is for all to know")
 	}
 }
 
 // settings compares what only the step's owner uses.
 func (d *differ) settings(a, b *choreo.StepDef) {
 	if a.Timeout != b.Timeout {
-		d.setting("timeout-changed", a.Name, "an attempt may take %s and no more %s", none(formatDuration(b.Timeout), "0s"), none(formatDuration(a.Timeout), "0s"))
+		d.setting("timeout-changed", a.Name, "an attempt may take %s and no more %s", bound(b.Timeout), bound(a.Timeout))
 	}
 	if a.Retry != b.Retry {
 		d.setting("retry-changed", a.Name, "it is retried by another policy: attempts that were made count")
@@ -266,7 +278,9 @@ func (d *differ) payload(writer string, before, after *Payload) {
 	case !has:
 		d.setting("schema-removed", writer, "payload %s has no schema any more: nothing can be said about who can read it", before.Name)
 	case SchemaFingerprint(before.Schema) != SchemaFingerprint(after.Schema):
-		problems := append(d.unread(after, before, "what was written before"), d.unread(before, after, "what is written now")...)
+		problems := append(
+			unreadable(after.Schema, before.Schema, "what was written before cannot be read by it"),
+			unreadable(before.Schema, after.Schema, "what is written by it cannot be read by who has not changed")...)
 		d.schemaChange("schema-changed", writer, "payload "+after.Name+" has another schema", problems)
 	}
 }
@@ -281,7 +295,7 @@ func (d *differ) view(step, writer string) {
 	var problems []string
 	for _, written := range []*Payload{d.a.Written(writer), d.b.Written(writer)} {
 		if written.HasSchema() {
-			problems = append(problems, d.unread(after, written, "what "+none(writer, "")+" writes")...)
+			problems = append(problems, unreadable(after.Schema, written.Schema, "what is written cannot be read by it")...)
 		}
 	}
 	of := "the output of " + writer
@@ -297,7 +311,7 @@ func (d *differ) schemaChange(code Code, step, what string, problems []string) {
 	case len(problems) == 0:
 		d.setting(code, step, "%s, and each reads what the other writes", what)
 	case d.sameVersion:
-		d.add(code, UnsafeForRunning, step, fmt.Sprintf("mend the schema, or leave version %d as it was and make this version %d", d.a.Definition.Version(), d.a.Definition.Version()+1),
+		d.add(code, UnsafeForRunning, step, "mend the schema, or "+d.newVersion(),
 			"%s: %s", what, strings.Join(problems, "; "))
 	default:
 		d.add(code, Informational, step, "let handlers of the two versions have types of their own, and the record another name in a registry that checks",
@@ -305,11 +319,7 @@ func (d *differ) schemaChange(code Code, step, what string, problems []string) {
 	}
 }
 
-// unread returns why a reader cannot read what was written.
-func (d *differ) unread(reader, writer *Payload, what string) []string {
-	return unreadable(reader.Schema, writer.Schema, what)
-}
-
+// unreadable returns why a reader cannot read what was written.
 func unreadable(reader, writer schema.Schema, what string) []string {
 	problems, err := compat.CanRead(reader, writer)
 	if err != nil {
@@ -318,7 +328,7 @@ func unreadable(reader, writer schema.Schema, what string) []string {
 	var texts []string
 	for _, p := range problems {
 		if p.Severity == compat.Error {
-			texts = append(texts, fmt.Sprintf("%s cannot be read by it: %s (%s)", what, problemText(p), p.Code))
+			texts = append(texts, fmt.Sprintf("%s: %s (%s)", what, problemText(p), p.Code))
 		}
 	}
 	return texts

@@ -33,8 +33,8 @@ func Lint(docs []*Document, config *LintConfig) []Finding {
 		c.Namespace = "choreo"
 	}
 	var findings []Finding
-	names, err := topics.NewNames(c.Namespace)
-	if err != nil {
+	// The rest of a topic's name is a saga's, which a definition has checked.
+	if _, err := topics.NewNames(c.Namespace); err != nil {
 		findings = append(findings, Finding{
 			Code: "namespace", Severity: Error, Reason: err.Error(), WayOut: "name another namespace",
 		})
@@ -46,9 +46,7 @@ func Lint(docs []*Document, config *LintConfig) []Finding {
 		l.reads()
 		l.times()
 		l.undo()
-		if err == nil {
-			l.topics(names)
-		}
+		l.encodings()
 		findings = append(findings, l.findings...)
 	}
 	findings = append(findings, lintVersions(docs)...)
@@ -129,16 +127,8 @@ func (l *linter) owners() {
 	}
 }
 
-// maxTopic is how long Kafka lets the name of a topic be.
-const maxTopic = 249
-
-func (l *linter) topics(names topics.Names) {
-	for _, topic := range []string{names.Events(l.def().Name()), names.Tracker(l.def().Name())} {
-		if len(topic) > maxTopic {
-			l.add("topic-name", Error, keys{"saga"}, "shorten the namespace or the saga's name",
-				"the topic %s has a name of %d bytes: Kafka takes %d", topic, len(topic), maxTopic)
-		}
-	}
+// encodings checks what events are to carry as their content-type.
+func (l *linter) encodings() {
 	for _, s := range l.def().Steps() {
 		if s.Encoding != "" {
 			l.mediaType(s.Encoding, keys{"steps", s.Name, "encoding"})

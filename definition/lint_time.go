@@ -24,9 +24,9 @@ func (l *linter) times() {
 		l.add("deadline-unbounded", Info, keys{"deadline"}, "give each of these steps a timeout",
 			"an attempt of %s may take any time: whether the deadline of %s suffices cannot be told", strings.Join(unbounded, ", "), formatDuration(def.Deadline()))
 	} else if took, chain := forward.longest(counted); took > def.Deadline() {
-		l.add("deadline-short", Warning, keys{"deadline"}, "make the deadline longer than "+formatDuration(took)+", or timeouts and retries shorter",
+		l.add("deadline-short", Warning, keys{"deadline"}, "make the deadline longer than "+span(took)+", or timeouts and retries shorter",
 			"the deadline of %s may pass while steps are still retried as they should be: %s takes up to %s with all timeouts and retries",
-			formatDuration(def.Deadline()), strings.Join(chain, " → "), formatDuration(took))
+			formatDuration(def.Deadline()), strings.Join(chain, " → "), span(took))
 	}
 	backward := chains{
 		waits: l.undoWaits,
@@ -40,7 +40,7 @@ func (l *linter) times() {
 	if took, chain := backward.longest(l.writers()[1:]); took > def.Deadline() {
 		l.add("undo-long", Info, keys{"deadline"}, "make \"undo-retry\" shorter if an operator should hear of it sooner",
 			"undoing the saga may take up to %s with all timeouts and retries, longer than its deadline of %s, which does not bound it: %s",
-			formatDuration(took), formatDuration(def.Deadline()), strings.Join(chain, " → "))
+			span(took), formatDuration(def.Deadline()), strings.Join(chain, " → "))
 	}
 }
 
@@ -147,6 +147,14 @@ func longest(timeout time.Duration, p choreo.RetryPolicy) time.Duration {
 		total = plus(total, many(p.Delay(countedDelays, 0), rest))
 	}
 	return total
+}
+
+// span writes a sum of durations.
+func span(d time.Duration) string {
+	if d == math.MaxInt64 {
+		return "292 years and more"
+	}
+	return formatDuration(d)
 }
 
 // plus and many stay at the longest duration where there is none as long.

@@ -131,7 +131,7 @@ func (p *parser) encoding(into *choreo.MediaType) func(*yaml.Node, keys) {
 			return
 		}
 		if fault := mediaTypeFault(name); fault != "" {
-			p.fault("encoding", n, at, suggest(name, []string{"avro", "json", "protobuf"})+", or any media type", "%s is %q: %s", at, name, fault)
+			p.fault("encoding", n, at, suggest(name, []string{"avro", "json", "protobuf"})+"; any media type will do, too", "%s is %q: %s", at, name, fault)
 			return
 		}
 		*into = choreo.MediaType(name)
@@ -293,7 +293,7 @@ func (p *parser) views() {
 			if names[0] == "" {
 				names[0] = inputKey
 			}
-			p.fault("view", node, at, suggest(v.Of, names)+" To read another step, name it in \"uses\".",
+			p.fault("view", node, at, suggest(v.Of, names)+"; to read another step, name it in \"uses\"",
 				"it reads %q by a schema of its own, but does not read that at all", v.Of)
 		}
 		if p.doc.Payload(v.Payload) == nil {
@@ -370,7 +370,7 @@ func (d *Document) ofFault(f choreo.Fault) Finding {
 	}
 	reason, wayOut := f.Text, ""
 	for _, k := range faultKeys() {
-		if k.code != f.Code || k.prefix != "" && !strings.HasPrefix(f.Text, k.prefix) {
+		if k.code != f.Code || !strings.Contains(f.Text, k.text) {
 			continue
 		}
 		if k.key != "" {
@@ -391,9 +391,9 @@ func (d *Document) ofFault(f choreo.Fault) Finding {
 
 // faultKey says under which key of a step, or of the definition, a fault of choreo stands.
 type faultKey struct {
-	code, prefix, key string
-	item              bool // the fault names an item of the list under the key
-	wayOut            string
+	code, text, key string // text is part of the fault's
+	item            bool   // the fault names an item of the list under the key
+	wayOut          string
 }
 
 // faultKeys is in the order of trial: the first that fits counts.
@@ -405,15 +405,16 @@ func faultKeys() []faultKey {
 		{"name", "", "", false, "rename the step"},
 		{"version", "", "version", false, "write 1 for the first version"},
 		{"no-steps", "", "steps", false, "add a step under \"steps\""},
+		{"duplicate-step", "", "", false, "drop one of the two, or rename it"},
 		{"no-owner", "", "owner", false, "name the service in \"owner\""},
-		{"unknown-step", "After", "after", true, known},
 		{"unknown-step", "UndoAfter", "undo-after", true, known},
 		{"unknown-step", "UndoUses", "undo-uses", true, known},
 		{"unknown-step", "Uses", "uses", true, known},
-		{"duplicate-reference", "After", "after", true, "name it once"},
-		{"duplicate-reference", "UndoAfter", "undo-after", true, "name it once"},
+		{"unknown-step", "After", "after", true, known},
+		{"duplicate-reference", "UndoAfter names", "undo-after", true, "name it once"},
 		{"duplicate-reference", "UndoUses", "undo-uses", true, "name it once"},
 		{"duplicate-reference", "Uses", "uses", true, "name it once"},
+		{"duplicate-reference", "After", "after", true, "name it once"},
 		{"cycle", "UndoAfter", "undo-after", false, "drop the step itself from the list"},
 		{"cycle", "UndoUses", "undo-uses", false, "drop the step itself from the list"},
 		{"cycle", "Uses", "uses", false, "drop the step itself from the list"},
@@ -430,8 +431,10 @@ func faultKeys() []faultKey {
 		{"pivot", "the pivot cannot be optional", "optional", false, "drop \"optional\""},
 		{"pivot", "", "when", false, "drop \"when\", or put the condition on a step before it"},
 		{"beside-pivot", "", "after", false, "let it wait for the pivot, or the pivot for it, by \"after\""},
-		{"past-pivot", "it comes after the pivot and never fails", "compensate-when", false, "drop \"compensate-when\""},
-		{"past-pivot", "", "", false, "move it before the pivot, or drop what has no meaning past it"},
+		{"past-pivot", "CompensateWhen", "compensate-when", false, "drop \"compensate-when\""},
+		{"past-pivot", "UndoAfter", "undo-after", false, "drop \"undo-after\", or move the step before the pivot"},
+		{"past-pivot", "UndoUses", "undo-uses", false, "drop \"undo-uses\", or move the step before the pivot"},
+		{"past-pivot", "cannot refuse", "refuses", false, "drop \"refuses\", or move the step before the pivot"},
 		{"uses", "", "uses", true, "let the step come after the one whose output it needs"},
 		{"payload-name", "", "output", false, "call one of the two payloads differently"},
 		{"refusals", "", "refuses", false, "name each code once"},
