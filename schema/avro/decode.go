@@ -75,7 +75,7 @@ func (c *decoders) build(writer, reader *typ, goType reflect.Type) (decoder, fau
 	}
 	switch {
 	case isAny(goType):
-		return c.held(writer, reader, goType)
+		return c.held(writer, reader)
 	case reader.kind == kindNull:
 		return toNull(goType)
 	case isOptional(goType):
@@ -94,6 +94,10 @@ func (c *decoders) build(writer, reader *typ, goType reflect.Type) (decoder, fau
 	case kindEnum:
 		return toEnum(writer, reader, goType)
 	}
+	if isInteger(goType.Kind()) && meaning(writer, reader) != reader.logical {
+		return nil, faultf("was written in %s, and %s would be read in %s: make the Go type time.Time or time.Duration",
+			writer.logical, goType, reader.logical)
+	}
 	if decode := plainDecoder(writer, reader, goType); decode != nil {
 		return decode, nil
 	}
@@ -110,7 +114,7 @@ func (c *decoders) fromUnion(writer, reader *typ, goType reflect.Type) (decoder,
 		decode, faults := c.compile(b, reader, goType)
 		if faults != nil {
 			refused++
-			found = append(found, faults...)
+			found = found.and(faults)
 			decode = refusal(faults)
 		}
 		if b.kind == kindNull {
@@ -150,7 +154,7 @@ func toNull(goType reflect.Type) (decoder, faults) {
 }
 
 // held reads into an interface, as the Go type that the schema's is closest to.
-func (c *decoders) held(writer, reader *typ, goType reflect.Type) (decoder, faults) {
+func (c *decoders) held(writer, reader *typ) (decoder, faults) {
 	if reader.kind == kindNull {
 		return func(_ any, into reflect.Value) faults {
 			into.SetZero()
@@ -339,11 +343,6 @@ func plainDecoder(writer, reader *typ, goType reflect.Type) decoder {
 			return nil
 		}
 	case (reader.kind == kindInt || reader.kind == kindLong) && isInteger(k):
-		if meaning(writer, reader) != reader.logical { // a bare number would be of another unit
-			return func(any, reflect.Value) faults {
-				return faultf("was written in %s and is read in %s as a bare number: make the Go type time.Time or time.Duration", writer.logical, reader.logical)
-			}
-		}
 		return toInteger(goType)
 	case reader.kind == kindFloat && (k == reflect.Float32 || k == reflect.Float64):
 		return func(native any, into reflect.Value) faults {
@@ -459,4 +458,9 @@ func textOf(native any) string {
 }
 
 // bytesOf copies: goavro's bytes are part of the payload, and a default is part of the schema.
-func bytesOf(native any) []byte { return append([]byte{}, textOf(native)...) }
+func bytesOf(native any) []byte {
+	if b, ok := native.([]byte); ok {
+		return append([]byte{}, b...)
+	}
+	return append([]byte{}, textOf(native)...)
+}

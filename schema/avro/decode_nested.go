@@ -24,7 +24,7 @@ func (c *decoders) record(writer, reader *typ, goType reflect.Type) (decoder, fa
 		byName[m.name] = m
 	}
 	from, faults := sources(writer, reader)
-	found = append(found, faults...)
+	found = found.and(faults)
 	fields := make([]fieldDecoder, 0, len(from))
 	for _, s := range from {
 		m, wanted := byName[s.reader.name]
@@ -33,7 +33,7 @@ func (c *decoders) record(writer, reader *typ, goType reflect.Type) (decoder, fa
 		}
 		f, faults := c.field(s, m.typ)
 		f.index = m.index
-		found = append(found, faults.under(s.reader.name)...)
+		found = found.and(faults.under(s.reader.name))
 		if wanted {
 			fields = append(fields, f)
 		}
@@ -84,7 +84,7 @@ func (c *decoders) recordToMap(writer, reader *typ, goType reflect.Type) (decode
 	for i, s := range from {
 		var faults faults
 		fields[i], faults = c.field(s, goType.Elem())
-		found = append(found, faults.under(s.reader.name)...)
+		found = found.and(faults.under(s.reader.name))
 	}
 	if len(found) > 0 {
 		return nil, found

@@ -267,7 +267,7 @@ func (d *deriver) record(t reflect.Type, at place) (json.RawMessage, faults) {
 	fields := make([]fieldJSON, 0, len(all))
 	for _, m := range all {
 		f, faults := d.field(m, place{m.options, name, namespace, m.name})
-		found = append(found, faults.under(m.path)...)
+		found = found.and(faults.under(m.path))
 		fields = append(fields, f)
 	}
 	return d.definition(schemaJSON{
@@ -294,7 +294,7 @@ func (d *deriver) field(m member, at place) (fieldJSON, faults) {
 	case m.initial != nil:
 		value, faults := defaultJSON(m)
 		f.Default = value
-		found = append(found, faults...)
+		found = found.and(faults)
 	case isOptional(m.typ) || m.optional:
 		f.Default = json.RawMessage("null")
 	}

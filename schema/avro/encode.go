@@ -226,7 +226,7 @@ func (c *encoders) candidates(t *typ, goType reflect.Type) (all []candidate, ref
 		encode, found := c.compile(b, goType)
 		if found != nil {
 			if len(t.branches) == 2 { // the only one that it could have been
-				refused = append(refused, found...)
+				refused = refused.and(found)
 			}
 			continue
 		}

@@ -35,7 +35,7 @@ func (c *encoders) record(t *typ, goType reflect.Type) (encoder, faults) {
 		switch {
 		case ok:
 			encode, faults := c.compile(f.typ, m.typ)
-			found = append(found, faults.under(m.path)...)
+			found = found.and(faults.under(m.path))
 			fields[i].index, fields[i].encode = m.index, encode
 		case !f.hasDefault:
 			found = append(found, fault{f.name, "the Go type " + goType.String() + " has no such field, and the schema no default: add one of them"})
@@ -88,7 +88,7 @@ func (c *encoders) recordFromMap(t *typ, goType reflect.Type) (encoder, faults) 
 	for i, f := range t.fields {
 		var faults faults
 		encoders[i], faults = c.compile(f.typ, goType.Elem())
-		found = append(found, faults.under(f.name)...)
+		found = found.and(faults.under(f.name))
 	}
 	if len(found) > 0 {
 		return nil, found

@@ -24,6 +24,15 @@ func (f faults) under(step string) faults {
 	return f
 }
 
+// maxFaults is how many are named. Types that hold each other in two fields make twice as many at
+// every level.
+const maxFaults = 20
+
+// and adds more faults, as long as somebody may want to read them.
+func (f faults) and(more faults) faults {
+	return append(f, more[:min(len(more), max(maxFaults-len(f), 0))]...)
+}
+
 // copied keeps what is remembered apart from what gets a longer path.
 func (f faults) copied() faults { return append(faults(nil), f...) }
 
@@ -32,7 +41,7 @@ func (f faults) Error() string {
 	for i, one := range f {
 		texts[i] = one.text
 		if one.path != "" {
-			texts[i] = one.path + ": " + one.text
+			texts[i] = middleCut(one.path) + ": " + one.text
 		}
 	}
 	return strings.Join(texts, "; ")
@@ -57,11 +66,20 @@ func indexStep(i int) string { return fmt.Sprintf("[%d]", i) }
 
 func keyStep(key string) string { return fmt.Sprintf("[%q]", shorten(key)) }
 
+// middleCut leaves both ends of a path that a recursive type made long.
+func middleCut(path string) string {
+	const start, end = 60, 120
+	if len(path) <= start+end {
+		return path
+	}
+	return strings.ToValidUTF8(path[:start]+"…"+path[len(path)-end:], "")
+}
+
 // shorten bounds what a message repeats of a payload.
 func shorten(text string) string {
 	const most = 40
 	if len(text) <= most {
 		return text
 	}
-	return text[:most] + "…"
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -125,7 +125,8 @@ func evolve[W, R any](t *testing.T, in W) (out R, err error) {
 	require.NoError(t, writer.Prepare(context.Background(), "t", []reflect.Type{reflect.TypeFor[W]()}))
 	data, err := writer.Encode(in)
 	require.NoError(t, err)
-	return out, newCodec(t, r, nil).Decode(data, &out)
+	err = newCodec(t, r, nil).Decode(data, &out)
+	return out, err
 }
 
 func TestAReaderOfAnotherVersion(t *testing.T) {
@@ -209,9 +210,9 @@ func TestResolutionSaysWhere(t *testing.T) {
 	_, err = evolve[Before, Max](t, Before{Fee: new(big.Rat)})
 	require.ErrorContains(t, err, "max: was written as null, which cannot be read as long")
 	three := int64(3)
-	max, err := evolve[Before, Max](t, Before{Fee: new(big.Rat), Max: &three})
+	most, err := evolve[Before, Max](t, Before{Fee: new(big.Rat), Max: &three})
 	require.NoError(t, err, "what depends on the data fails only there")
-	require.Equal(t, Max{Max: 3}, max)
+	require.Equal(t, Max{Max: 3}, most)
 
 	type Due struct {
 		_   struct{}  `avro:"R"`

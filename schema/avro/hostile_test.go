@@ -158,6 +158,32 @@ func TestHostileSchemas(t *testing.T) {
 	}
 }
 
+// Binary is a tree: what does not fit at the bottom of a writer's is found on every way down.
+type Binary struct {
+	_     struct{} `avro:"Tree"`
+	Left  *Binary  `avro:"left"`
+	Right *Binary  `avro:"right"`
+}
+
+func TestFaultsDoNotDouble(t *testing.T) {
+	text := `"int"`
+	for i := range 40 {
+		other := fmt.Sprintf(`"n%d.Tree"`, i-1)
+		if i == 0 {
+			other = `"string"`
+		}
+		text = fmt.Sprintf(`{"type":"record","name":"n%d.Tree","fields":[{"name":"left","type":%s},{"name":"right","type":%s}]}`, i, text, other)
+	}
+	r := newRegistry(schema.Confluent)
+	id, err := r.Register(context.Background(), "s", schema.Schema{Kind: schema.Avro, Text: text})
+	require.NoError(t, err)
+	var out Binary
+	err = newCodec(t, r, nil).Decode(id.Append(nil), &out)
+	require.ErrorContains(t, err, "was written as int, which fits no branch of union of null, record avro_test.Tree")
+	require.Less(t, len(err.Error()), 10_000)
+	require.Equal(t, 20, strings.Count(err.Error(), "was written as"))
+}
+
 var fuzzed = []string{
 	`"string"`, `"int"`, `["null","int","string"]`, listOfNulls, listOfEmpties, listOfInts, mapOfInts, recursive, recursiveList,
 	`{"type":"array","items":{"type":"map","values":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}]}}`,

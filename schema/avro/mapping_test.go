@@ -153,6 +153,28 @@ func TestPayloadsThatAreNoRecords(t *testing.T) {
 	require.Len(t, data, 5, "the id alone")
 }
 
+type hidden struct {
+	Seen string `avro:"seen"`
+}
+
+func TestEmbeddedStructs(t *testing.T) {
+	type Inner struct {
+		A string `avro:"a"`
+		B string `avro:"b"`
+	}
+	type Outer struct {
+		hidden
+		Inner
+		Named Inner `avro:"named"`
+		B     int64 `avro:"b"`
+	}
+	in := Outer{hidden{"s"}, Inner{A: "1"}, Inner{"2", "3"}, 4}
+	require.Equal(t, in, roundTrip(t, in))
+	s, err := newCodec(t, newRegistry(schema.Confluent), nil).Schema(reflect.TypeFor[Outer]())
+	require.NoError(t, err)
+	require.Contains(t, s.Text, `"fields":[{"name":"seen","type":"string"},{"name":"a","type":"string"},{"name":"b","type":"long"},{"name":"named"`)
+}
+
 func TestDerivedSchemas(t *testing.T) {
 	type Renamed struct {
 		_     struct{} `avro:"com.acme.Order,alias=Bestellung|com.old.Order"`

@@ -64,9 +64,13 @@ func (t *typ) String() string {
 	case t.name != "":
 		return fmt.Sprintf("%s %s", t.kind, t.name)
 	case t.kind == kindUnion:
-		names := make([]string, len(t.branches))
-		for i, b := range t.branches {
-			names[i] = b.String()
+		const most = 16
+		names := make([]string, min(len(t.branches), most), most+1)
+		for i := range names {
+			names[i] = t.branches[i].String()
+		}
+		if len(t.branches) > most {
+			names = append(names, "…")
 		}
 		return fmt.Sprintf("union of %s", strings.Join(names, ", "))
 	case t.logical == decimal:

@@ -438,3 +438,7 @@ func alike(v any) any {
 	}
 	return v
 }
+
+func schemaOf(text string) schema.Schema { return schema.Schema{Kind: schema.Avro, Text: text} }
+func typeOf[T any]() reflect.Type        { return reflect.TypeFor[T]() }
+func valueOf[T any](v *T) reflect.Value  { return reflect.ValueOf(v).Elem() }

@@ -56,7 +56,7 @@ func (w *memberWalk) walk(t reflect.Type, index []int, path string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		m, use, faults := memberOf(f)
-		w.faults = append(w.faults, faults.under(f.Name)...)
+		w.faults = w.faults.and(faults.under(f.Name))
 		m.index = append(slices.Clone(index), i)
 		m.path = strings.TrimPrefix(path+"."+f.Name, ".")
 		switch {
@@ -130,7 +130,7 @@ func memberOf(f reflect.StructField) (m member, use bool, found faults) {
 			option, rest, _ = strings.Cut(rest, ",")
 		}
 		if f := m.set(option); f != nil {
-			found = append(found, f...)
+			found = found.and(f)
 		}
 	}
 	if m.fallback != "" && len(m.symbols) == 0 {
