@@ -1,5 +1,5 @@
-// Package integration runs Choreo on a real Apache Kafka and a real PostgreSQL: the
-// conformance suites of the adapters, the order saga, and what happens when a
+// Package integration runs Choreo on a real Apache Kafka, a real PostgreSQL and a real schema
+// registry: the conformance suites of the adapters, the order saga, and what happens when a
 // participant, the broker or the database is killed on the way. Package chaos does all of
 // that at once.
 //

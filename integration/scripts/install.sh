@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
-# Maven for Kafka, the PostgreSQL server, and a few small tools. On Debian and its
-# like, as root; elsewhere it says what is missing.
+# Maven for Kafka and the schema registry, the PostgreSQL server, and a few small tools.
+# On Debian and its like, as root; elsewhere it says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -35,7 +35,7 @@ if ((${#packages[@]} == 0)); then
 	exit
 fi
 command -v apt-get >/dev/null ||
-	die "this machine lacks ${packages[*]} (names of Debian packages): install them, or run Docker, or set CHOREO_TEST_BROKERS and CHOREO_TEST_POSTGRES"
+	die "this machine lacks ${packages[*]} (names of Debian packages): install them, or run Docker, or set CHOREO_TEST_BROKERS, CHOREO_TEST_POSTGRES and CHOREO_TEST_REGISTRY"
 is_root || die "run as root: apt-get install ${packages[*]}"
 say "installing ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive

@@ -43,14 +43,6 @@ running() {
 	[[ $(ps -o args= -p "$pid" 2>/dev/null) == *kafka.Kafka* ]] && echo "$pid"
 }
 
-java_command() {
-	if [[ -n ${JAVA_HOME:-} && -x $JAVA_HOME/bin/java ]]; then
-		echo "$JAVA_HOME/bin/java"
-	else
-		command -v java || die "Java 17 or newer is needed: run $scripts/install.sh"
-	fi
-}
-
 # The class path is good if it was made from this pom and all its jars still exist.
 classpath_is_good() {
 	local jars jar

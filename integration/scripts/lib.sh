@@ -1,4 +1,4 @@
-# Shared by kafka.sh, postgres.sh and install.sh: sourced, not run.
+# Shared by kafka.sh, postgres.sh, registry.sh and install.sh: sourced, not run.
 # shellcheck shell=bash
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -7,12 +7,20 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034 # read by the scripts that source this
 cache=${CHOREO_CACHE:-$(cd "$scripts/../.." && pwd)/.cache}
 
-# All that is not a command's result goes to stderr, so that `dsn` and `brokers`
+# All that is not a command's result goes to stderr, so that `dsn`, `url` and `brokers`
 # can be captured.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() {
 	say "$@"
 	exit 1
+}
+
+java_command() {
+	if [[ -n ${JAVA_HOME:-} && -x $JAVA_HOME/bin/java ]]; then
+		echo "$JAVA_HOME/bin/java"
+	else
+		command -v java || die "Java 17 or newer is needed: run $scripts/install.sh"
+	fi
 }
 
 is_root() { [[ $(id -u) == 0 ]]; }

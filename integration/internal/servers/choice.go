@@ -10,11 +10,12 @@ import (
 const (
 	kafkaName    = "Apache Kafka"
 	postgresName = "PostgreSQL"
+	registryName = "schema registry"
 )
 
-// server is a Kafka or PostgreSQL that tests can use.
+// server is a Kafka, a PostgreSQL or a schema registry that tests can use.
 type server struct {
-	address string   // brokers, separated by commas, or a connection string
+	address string   // brokers, separated by commas, a connection string, or a URL
 	control *Control // nil where the server must be left alone
 	remove  func(context.Context) error
 }
@@ -91,6 +92,17 @@ func postgresChoice() choice {
 		required:  required(),
 		container: inContainer(dockerEngine, postgresContainer),
 		local:     localScript("postgres.sh", "dsn"),
+	}
+}
+
+func registryChoice() choice {
+	return choice{
+		name: registryName, variable: "CHOREO_TEST_REGISTRY",
+		address:   os.Getenv("CHOREO_TEST_REGISTRY"),
+		control:   os.Getenv("CHOREO_TEST_REGISTRY_CONTROL"),
+		required:  required(),
+		container: inContainer(dockerEngine, registryContainer),
+		local:     localScript("registry.sh", "url"),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,7 @@ import (
 const (
 	kafkaImage    = "apache/kafka-native:4.3.1"
 	postgresImage = "postgres:17-alpine"
+	registryImage = "apicurio/apicurio-registry-mem:2.6.13.Final"
 )
 
 // engine is what is needed of a Docker engine.
@@ -125,6 +127,35 @@ func postgresContainer() (image, error) {
 				return err
 			}
 			return conn.Close(ctx)
+		},
+	}, nil
+}
+
+// registryContainer is the registry that integration/scripts/registry.sh runs, too; this one
+// forgets its schemas when it stops.
+func registryContainer() (image, error) {
+	return image{
+		name: registryImage, port: 8080, log: "Listening on: http", times: 1,
+		env: func(string, int) []string { return nil },
+		address: func(host string, port int) string {
+			return "http://" + hostPort(host, port) + "/apis/ccompat/v7"
+		},
+		ready: func(ctx context.Context, addr string) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, addr+"/subjects", http.NoBody)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			if err := resp.Body.Close(); err != nil {
+				return err
+			}
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("it answers %s", resp.Status)
+			}
+			return nil
 		},
 	}, nil
 }

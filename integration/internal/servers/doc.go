@@ -1,10 +1,11 @@
-// Package servers gives tests and benchmarks a real Apache Kafka and a real
-// PostgreSQL. For each of the two it takes the first that there is:
+// Package servers gives tests and benchmarks a real Apache Kafka, a real PostgreSQL and a
+// real schema registry. For each of the three it takes the first that there is:
 //
-//  1. the addresses in CHOREO_TEST_BROKERS (host:port, separated by commas) and
-//     CHOREO_TEST_POSTGRES (a connection string whose role may create databases);
+//  1. the addresses in CHOREO_TEST_BROKERS (host:port, separated by commas),
+//     CHOREO_TEST_POSTGRES (a connection string whose role may create databases) and
+//     CHOREO_TEST_REGISTRY (a URL);
 //  2. a container, where a Docker engine answers;
-//  3. the local server that integration/scripts/kafka.sh and postgres.sh run.
+//  3. the local server that integration/scripts/kafka.sh, postgres.sh and registry.sh run.
 //
 // Else the test is skipped and says what to do about it. With
 // CHOREO_TEST_REQUIRE_SERVERS=1 no test is skipped: local servers that do not run yet
@@ -13,13 +14,13 @@
 //
 // Containers are started once a process, live until [Main] ends and are then removed.
 // Local servers are shared by all processes, so that tests bring their own names of
-// topics and groups; [Postgres] gives each call a database of its own.
+// topics, groups and subjects; [Postgres] gives each call a database of its own.
 //
 // Tests that stop a server ask for its [Control]. There is one for a container, for a
 // local server if CHOREO_TEST_REQUIRE_SERVERS is 1, and for an address from the
-// environment if CHOREO_TEST_KAFKA_CONTROL or CHOREO_TEST_POSTGRES_CONTROL names a
-// program that takes the arguments start, stop and kill, and for PostgreSQL immediate,
-// as those scripts do. Such tests must not run beside others: they do not call
+// environment if CHOREO_TEST_KAFKA_CONTROL, CHOREO_TEST_POSTGRES_CONTROL or
+// CHOREO_TEST_REGISTRY_CONTROL names a program that takes the arguments start, stop and kill,
+// and for PostgreSQL immediate, as those scripts do. Such tests must not run beside others: they do not call
 // t.Parallel, and packages that use the same servers run one after the other
 // ("go test -p 1").
 package servers

@@ -12,7 +12,7 @@ import (
 )
 
 // script is a program that controls a server: integration/scripts/kafka.sh,
-// postgres.sh, or one that the environment names.
+// postgres.sh, registry.sh, or one that the environment names.
 type script struct {
 	path string
 	show string // argument that prints the server's address

@@ -15,9 +15,10 @@ import (
 const startTimeout = 5 * time.Minute
 
 // pool holds the servers of this process; each is chosen at its first use.
-var pool = struct{ kafka, postgres lazyServer }{
+var pool = struct{ kafka, postgres, registry lazyServer }{
 	kafka:    lazyServer{choice: kafkaChoice},
 	postgres: lazyServer{choice: postgresChoice},
+	registry: lazyServer{choice: registryChoice},
 }
 
 type lazyServer struct {
@@ -72,6 +73,13 @@ func Postgres(t testing.TB) string {
 	return newDatabase(t, pool.postgres.need(t).address)
 }
 
+// Registry returns the URL of a real schema registry with Confluent's API, or skips the test. It
+// asks for no compatibility by itself.
+func Registry(t testing.TB) string {
+	t.Helper()
+	return pool.registry.need(t).address
+}
+
 // KafkaControl returns the control of the broker that [Kafka] returns, or skips the
 // test where it may not be stopped. When the test ends, the broker is started if it
 // does not run.
@@ -85,6 +93,12 @@ func KafkaControl(t testing.TB) *Control {
 func PostgresControl(t testing.TB) *Control {
 	t.Helper()
 	return control(t, pool.postgres.need(t), postgresName, "CHOREO_TEST_POSTGRES_CONTROL")
+}
+
+// RegistryControl is the same for the registry that [Registry] returns.
+func RegistryControl(t testing.TB) *Control {
+	t.Helper()
+	return control(t, pool.registry.need(t), registryName, "CHOREO_TEST_REGISTRY_CONTROL")
 }
 
 func control(t testing.TB, s *server, name, variable string) *Control {
@@ -108,7 +122,7 @@ func control(t testing.TB, s *server, name, variable string) *Control {
 // returns the exit code: call os.Exit(servers.Main(m)) in TestMain.
 func Main(m *testing.M) int {
 	code := m.Run()
-	for _, l := range []*lazyServer{&pool.kafka, &pool.postgres} {
+	for _, l := range []*lazyServer{&pool.kafka, &pool.postgres, &pool.registry} {
 		l.once.Do(func() {}) // a server that no test asked for is not started now
 		if l.server == nil || l.server.remove == nil {
 			continue

@@ -45,6 +45,16 @@ func TestRealServers(t *testing.T) {
 		require.NotEmpty(t, brokers)
 		require.NoError(t, conn.Close())
 	})
+	t.Run("the schema registry comes back after a kill", func(t *testing.T) {
+		url, control := Registry(t), RegistryControl(t)
+		img, err := registryContainer()
+		require.NoError(t, err)
+		require.NoError(t, img.ready(t.Context(), url))
+		require.NoError(t, control.Kill(t.Context()))
+		require.Error(t, img.ready(t.Context(), url))
+		require.NoError(t, control.Start(t.Context()))
+		require.NoError(t, img.waitReady(t.Context(), url))
+	})
 	t.Run("Kafka comes back after a kill", func(t *testing.T) {
 		broker, control := Kafka(t)[0], KafkaControl(t)
 		require.NoError(t, control.Kill(t.Context()))

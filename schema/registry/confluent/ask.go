@@ -117,6 +117,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %s", schema.ErrUnknownSchema, resp.Message)
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("there is no schema registry at %s (%s): check the path in Config.URLs; of Apicurio Registry it ends in /apis/ccompat/v7", resp.URL, said(resp))
+	case overtaken(err):
+		return fmt.Errorf("the registry is busy with others who register the same (%s): try again", said(resp))
 	case resp.StatusCode == http.StatusConflict:
 		return fmt.Errorf("%w: the registry says: %s", schema.ErrIncompatible, said(resp))
 	case resp.StatusCode == http.StatusUnprocessableEntity:
@@ -131,6 +133,13 @@ func explain(err error) error {
 func unknown(err error) bool {
 	var resp *sr.ResponseError
 	return errors.As(err, &resp) && resp.StatusCode == http.StatusNotFound && resp.ErrorCode/100 == 404
+}
+
+// overtaken says whether a registration failed because another one under the same subject
+// was quicker. The code is that of an incompatible schema, so that the words have to tell.
+func overtaken(err error) bool {
+	var resp *sr.ResponseError
+	return errors.As(err, &resp) && resp.StatusCode == http.StatusConflict && strings.Contains(resp.Message, "already exists")
 }
 
 // said is what a response said, at a length for people.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -97,11 +98,7 @@ func (r *Registry) register(ctx context.Context, subject string, s schema.Schema
 		direct = of // and not what those refer to, in which case it would be another schema
 	}
 	return share(ctx, r, fmt.Sprintf("register %q %s", subject, known.schema), func(ctx context.Context) (schema.ID, error) {
-		var number int
-		err := r.ask(ctx, func(ctx context.Context, client *sr.Client) (err error) {
-			number, err = client.RegisterSchema(ctx, subject, sr.Schema{Schema: s.Text, Type: wireType(s.Kind), References: direct}, -1, -1)
-			return err
-		})
+		number, err := r.post(ctx, subject, sr.Schema{Schema: s.Text, Type: wireType(s.Kind), References: direct})
 		if err != nil {
 			return schema.ID{}, explain(err)
 		}
@@ -112,6 +109,25 @@ func (r *Registry) register(ctx context.Context, subject string, s schema.Schema
 		r.seen.putRegistered(known, id, s, direct)
 		return id, nil
 	})
+}
+
+// post registers a schema. Services that start at the same time register under the same
+// subjects, and Apicurio Registry lets one of them through at a time and turns the others
+// away: those try again.
+func (r *Registry) post(ctx context.Context, subject string, s sr.Schema) (number int, err error) {
+	const tries = 12
+	wait := 5 * time.Millisecond
+	for try := 1; ; try++ {
+		err = r.ask(ctx, func(ctx context.Context, client *sr.Client) (err error) {
+			number, err = client.RegisterSchema(ctx, subject, s, -1, -1)
+			return err
+		})
+		if !overtaken(err) || try == tries {
+			return number, err
+		}
+		<-time.After(wait/2 + rand.N(wait))
+		wait = min(2*wait, 200*time.Millisecond)
+	}
 }
 
 // Schema implements [schema.Registry].

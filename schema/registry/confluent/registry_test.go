@@ -161,6 +161,31 @@ func TestTheNextURLIsAskedWhenOneFails(t *testing.T) {
 	}
 }
 
+func TestARegistrationThatIsOvertakenIsTriedAgain(t *testing.T) {
+	server := srfake.New()
+	defer server.Close()
+	var asked atomic.Int32
+	turnAway := int32(3)
+	server.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		if asked.Add(1) > turnAway {
+			return false
+		}
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"error_code":409,"message":"An artifact with ID 's' in group 'null' already exists."}`)
+		return true
+	})
+	r := open(t, confluent.Config{URLs: []string{server.URL()}})
+	_, err := r.Register(t.Context(), "s", order)
+	require.NoError(t, err)
+	require.EqualValues(t, 4, asked.Load())
+
+	turnAway = 1 << 30
+	_, err = r.Register(t.Context(), "other", order)
+	require.ErrorContains(t, err, "busy with others who register the same")
+	require.NotErrorIs(t, err, schema.ErrIncompatible)
+	require.EqualValues(t, 4+12, asked.Load())
+}
+
 func TestLogins(t *testing.T) {
 	for name, test := range map[string]struct {
 		config confluent.Config

@@ -355,7 +355,7 @@ func atOnce(r *rig) {
 
 func owned(r *rig) {
 	s := r.json()
-	base := schema.Schema{Kind: schema.JSONType, Text: `{"type":"string"}`}
+	base := schema.Schema{Kind: schema.JSONType, Text: `{"$schema":"http://json-schema.org/draft-07/schema#","type":"string"}`}
 	r.register(r.reg, r.prefix+".base", base)
 	s.References = []schema.Reference{{Name: "base.json", Subject: r.prefix + ".base", Version: 1}}
 	id := r.register(r.reg, r.subject(s), s)
