@@ -162,15 +162,26 @@ type written struct {
 	typ   reflect.Type
 }
 
-// writes returns what this service writes: the outputs of its steps, and the input of the
-// sagas that it may be the one to start. That it is where it owns a first step, or no step
-// at all in any version: else there is nothing that the saga would stand in Config.Sagas for.
-// Start asks by itself for what is not foreseen here.
-func (p *Participant[Tx]) writes() []written {
-	owns := make(map[string]bool)
+// mayStart reports whether this service may be the one that starts the sagas of a name: it owns
+// a first step, or no step at all in any version, for else there is nothing that they would
+// stand in Config.Sagas for.
+func (p *Participant[Tx]) mayStart(saga string) bool {
+	owns := false
 	for v, r := range p.roles {
-		owns[v.saga] = owns[v.saga] || len(r.owned) > 0
+		if v.saga != saga {
+			continue
+		}
+		owns = owns || len(r.owned) > 0
+		if slices.ContainsFunc(r.owned, func(step string) bool { return len(r.def.Step(step).After) == 0 }) {
+			return true
+		}
 	}
+	return !owns
+}
+
+// writes returns what this service writes: the outputs of its steps, and the input of the
+// sagas that it may start. Start asks by itself for what is not foreseen here.
+func (p *Participant[Tx]) writes() []written {
 	var list []written
 	add := func(v version, def *choreo.Definition, step string, t reflect.Type) {
 		codec, err := p.codecs.writer(def, step)
@@ -179,14 +190,12 @@ func (p *Participant[Tx]) writes() []written {
 		}
 	}
 	for v, r := range p.roles {
-		starts := !owns[v.saga]
 		for _, step := range r.owned {
-			starts = starts || len(r.def.Step(step).After) == 0
 			if h := r.handler(step); h != nil {
 				add(v, r.def, step, h.output())
 			}
 		}
-		if starts {
+		if p.mayStart(v.saga) {
 			add(v, r.def, "", r.def.Input())
 		}
 	}

@@ -97,6 +97,14 @@ type Config struct {
 	// NoRelay leaves the outbox to somebody else: another process or a Debezium
 	// connector. Default: the participant runs a relay.
 	NoRelay bool
+	// Build names this build of the program to people, in the contract that the service publishes.
+	// Default: the version that the Go toolchain has put into the program, or else its revision.
+	Build string
+	// IgnoreContracts lets Run go on where the contract of this service contradicts what other
+	// services have published, or cannot be made or published: what is found stands in
+	// the log. Default: Run returns an error that names each contradiction, and publishes
+	// nothing.
+	IgnoreContracts bool
 	// Intercept, if set, is called in place of every handler, by the goroutine and in the
 	// transaction in which it is due; next calls the handler. The context that next
 	// gets is the handler's, and what Intercept returns counts as the handler's error.
@@ -164,6 +172,9 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, errors.Join(faults...)
 	}
 	setDefault(&cfg.Namespace, "choreo")
+	if cfg.Build == "" {
+		cfg.Build = buildVersion()
+	}
 	setDefault(&cfg.Lanes, 32)
 	setDefault(&cfg.InFlight, 4096)
 	setDefault(&cfg.StopTimeout, 10*time.Second)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/definition"
 	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/participant/internal/drive"
 	"github.com/choreo-go/choreo/schema"
@@ -43,6 +44,9 @@ type Participant[Tx any] struct {
 	hastened atomic.Bool
 	horizon  time.Duration // see Config.Horizon; 0: none. Set before anything is read
 	faults   []error       // of Handle, reported by Run
+	// definitions: the topic of contracts exists. compare finds contradictions between them.
+	definitions bool
+	compare     func(definition.Contract, []definition.Contract) []definition.Finding
 }
 
 // version names one version of a saga.
@@ -74,6 +78,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 		roles: make(map[version]*role[Tx], len(cfg.Sagas)), topicOf: make(map[string]string, len(cfg.Sagas)),
 	}
 	p.codecs = newCodecs(append([]schema.Codec{cfg.Codec}, cfg.Codecs...)...)
+	p.compare = definition.Compare
 	p.limits = newLimits(cfg.StepLimits, cfg.Service, cfg.Sagas)
 	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
@@ -101,7 +106,7 @@ func (p *Participant[Tx]) inWorld(w drive.World) {
 // its argument: it is for the simulator.
 func (p *Participant[Tx]) Drive(ctx context.Context, w drive.World) (*drive.Steps, error) {
 	p.inWorld(w)
-	if err := p.prepare(ctx); err != nil {
+	if err := p.prepare(ctx, false); err != nil {
 		return nil, err
 	}
 	return &drive.Steps{
@@ -110,9 +115,10 @@ func (p *Participant[Tx]) Drive(ctx context.Context, w drive.World) (*drive.Step
 	}, nil
 }
 
-// prepare checks that the participant is set up, waits for the broker, looks at the topics, and
-// has the codecs get ready.
-func (p *Participant[Tx]) prepare(ctx context.Context) error {
+// prepare checks that the participant is set up, waits for the broker, looks at the topics,
+// agrees with other services if it is to, and has the codecs get ready. What a contract forbids
+// leaves nothing in a registry, and what a registry refuses no contract.
+func (p *Participant[Tx]) prepare(ctx context.Context, agrees bool) error {
 	if p.running.Swap(true) {
 		return errors.New("participant: Run was called before: make a new participant")
 	}
@@ -122,16 +128,26 @@ func (p *Participant[Tx]) prepare(ctx context.Context) error {
 	if err := p.checkTopics(ctx); err != nil {
 		return err
 	}
-	return p.prepareCodecs(ctx)
+	var contract *agreement
+	if agrees {
+		var err error
+		if contract, err = p.propose(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.prepareCodecs(ctx); err != nil {
+		return err
+	}
+	return p.publishContract(ctx, contract)
 }
 
 // Run takes part until ctx ends, then stops gracefully within Config.StopTimeout:
 // it reads nothing new, lets handlers that are under way finish, commits their
 // offsets and drains the outbox. It returns nil after such a stop, and an error where
 // the participant is not set up rightly (a handler or a topic is missing, a schema is
-// refused) or the consumer group refuses it for good. It may be called once.
+// refused, its contract contradicts those of other services) or the consumer group refuses it for good. It may be called once.
 func (p *Participant[Tx]) Run(ctx context.Context) error {
-	if err := p.prepare(ctx); err != nil {
+	if err := p.prepare(ctx, true); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -178,18 +194,22 @@ func (p *Participant[Tx]) topics() []string { return slices.Sorted(maps.Values(p
 
 // checkTopics waits for the broker and makes sure that the topics exist.
 func (p *Participant[Tx]) checkTopics(ctx context.Context) error {
-	have, err := awaitTopics(ctx, p.log, append(p.topics(), p.names.DeadLetters()), &p.outage, p.cfg.OutageBackoff)
+	definitions := p.names.Definitions()
+	have, err := awaitTopics(ctx, p.log, append(p.topics(), p.names.DeadLetters()), []string{definitions}, &p.outage, p.cfg.OutageBackoff)
 	if err != nil {
 		return fmt.Errorf("participant %s: %w", p.cfg.Service, err)
 	}
+	_, p.definitions = have[definitions]
+	delete(have, definitions)
 	p.homes.set(have)
 	return p.setHorizon(have)
 }
 
-// awaitTopics waits for the broker and returns how the topics are, all of which must exist.
-func awaitTopics(ctx context.Context, log topics.Admin, want []string, away *outage, backoff time.Duration) (map[string]topics.TopicState, error) {
+// awaitTopics waits for the broker and returns how the topics are, of which those that are
+// wanted must exist.
+func awaitTopics(ctx context.Context, log topics.Admin, want, also []string, away *outage, backoff time.Duration) (map[string]topics.TopicState, error) {
 	for attempt := 1; ; attempt++ {
-		have, err := log.DescribeTopics(ctx, want...)
+		have, err := log.DescribeTopics(ctx, slices.Concat(want, also)...)
 		if err == nil {
 			away.over("broker")
 			missing := slices.DeleteFunc(want, func(t string) bool { _, ok := have[t]; return ok })

@@ -116,7 +116,7 @@ func Subscribe(ctx context.Context, log topics.Log, config *SubscribeConfig, han
 		}
 		return fmt.Errorf("participant: subscription of %s: %w", s.group, err)
 	}
-	if _, err := awaitTopics(ctx, log, append(slices.Clone(s.topics), s.names.DeadLetters()), &s.outage, s.cfg.OutageBackoff); err != nil {
+	if _, err := awaitTopics(ctx, log, append(slices.Clone(s.topics), s.names.DeadLetters()), nil, &s.outage, s.cfg.OutageBackoff); err != nil {
 		return fail(err)
 	}
 	s.cfg.Logger.Info("subscription runs", zap.String("group", s.group), zap.Strings("topics", s.topics))
