@@ -2,7 +2,6 @@ package compat_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -238,6 +237,6 @@ func validator(t *rapid.T, text string) *jsonschema.Schema {
 	compiler := jsonschema.NewCompiler()
 	require.NoError(t, compiler.AddResource("test:///a", doc))
 	compiled, err := compiler.Compile("test:///a")
-	require.NoError(t, err, fmt.Sprint(text))
+	require.NoError(t, err, text)
 	return compiled
 }

@@ -163,13 +163,14 @@ func (f *jsonFinder) values(r *jsonschema.Schema, w jsonAll, values []any, path 
 	f.steps += len(values) * len(w.parts)
 	missing := w.types &^ typesOf(r)
 	for _, v := range values {
-		if valueType(v)&missing != 0 {
+		switch {
+		case valueType(v)&missing != 0:
 			f.typeChanged(r, w, valueType(v), path)
-		} else if r.Validate(v) != nil {
+		case r.Validate(v) != nil:
 			text := valueText(v)
 			f.add(Error, path, "enum-value-missing", fmt.Sprintf("{writer} may have %s here, which {reader} does not take", text),
 				f.mend(fmt.Sprintf("take %s in {reader}", text), fmt.Sprintf("do not write %s by {writer} before every reader takes it", text)))
-		} else if valueType(v) == typeString {
+		case valueType(v) == typeString:
 			f.format(r, w, path)
 		}
 	}

@@ -108,7 +108,7 @@ func TestWhatCannotBeUnderstoodSaysWhatToDo(t *testing.T) {
 		want   string
 	}{
 		"kind":                  {schema.Schema{Kind: "XML", Text: "<a/>"}, `kind "XML" is unknown: choose AVRO, PROTOBUF or JSON`},
-		"avro text":             {schema.Schema{Kind: schema.Avro, Text: `{"type": "recrod"}`}, "correct its text"},
+		"avro text":             {schema.Schema{Kind: schema.Avro, Text: `{"type": "recorder"}`}, "correct its text"},
 		"avro reference":        {schema.Schema{Kind: schema.Avro, Text: `"string"`, References: []schema.Reference{{Name: "a.B", Text: `"Nope"`}}}, `reference "a.B"`},
 		"avro name":             {schema.Schema{Kind: schema.Avro, Text: `{"type": "array", "items": "a.B"}`}, "correct its text"},
 		"proto text":            {proto3("message {"), "correct the .proto source"},

@@ -3,6 +3,7 @@ package compat_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,14 +130,8 @@ func survives(written, read protoreflect.Message) bool {
 		if to == nil || !written.Has(from) {
 			continue
 		}
-		if was, is := plainField(from, written.Get(from)), plainField(to, read.Get(to)); len(was) != len(is) {
+		if !slices.EqualFunc(plainField(from, written.Get(from)), plainField(to, read.Get(to)), sameProtoValue) {
 			return false
-		} else {
-			for i := range was {
-				if !sameProtoValue(was[i], is[i]) {
-					return false
-				}
-			}
 		}
 	}
 	return true

@@ -112,7 +112,7 @@ func (f *protoFinder) fieldGone(r protoreflect.MessageDescriptor, written protor
 	if f.direction == Backwards && (!r.ReservedRanges().Has(number) || !r.ReservedNames().Has(name)) {
 		f.add(Warning, at, "field-not-reserved",
 			fmt.Sprintf("field %s = %d was removed, and a later field may take its number or name for something else", name, number),
-			fmt.Sprintf("add \"reserved %d;\" and 'reserved \"%s\";' to message %s", number, name, r.Name()))
+			fmt.Sprintf("add `reserved %d;` and `reserved %q;` to message %s", number, name, r.Name()))
 	}
 }
 
@@ -230,7 +230,7 @@ func (f *protoFinder) enum(r, w protoreflect.EnumDescriptor, at string) {
 		}
 		if read == nil && byName == nil && f.direction == Backwards && (!r.ReservedRanges().Has(number) || !r.ReservedNames().Has(name)) {
 			f.add(Warning, at, "enum-number-not-reserved", fmt.Sprintf("value %s = %d of enum %s was removed, and a later value may take its number or name", name, number, r.Name()),
-				fmt.Sprintf("add \"reserved %d;\" and 'reserved \"%s\";' to enum %s", number, name, r.Name()))
+				fmt.Sprintf("add `reserved %d;` and `reserved %q;` to enum %s", number, name, r.Name()))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,13 +31,8 @@ func TestStories(t *testing.T) {
 				require.NoError(t, err)
 				told, want := tell(t, kind, archive)
 				if *rewrite {
-					keep := archive.Files[:0]
-					for _, f := range archive.Files {
-						if f.Name != "found" {
-							keep = append(keep, f)
-						}
-					}
-					archive.Files = append(keep, txtar.File{Name: "found", Data: []byte(told)})
+					archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "found" })
+					archive.Files = append(archive.Files, txtar.File{Name: "found", Data: []byte(told)})
 					require.NoError(t, os.WriteFile(file, txtar.Format(archive), 0o600))
 					return
 				}
