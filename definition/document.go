@@ -24,6 +24,9 @@ type Document struct {
 	places map[string]Place
 }
 
+// Def returns the definition: a Document may stand wherever a [choreo.AnySaga] may.
+func (d *Document) Def() *choreo.Definition { return d.Definition }
+
 // Payload is a named payload: [choreo.StepDef.Output], [choreo.Definition.InputName], or what
 // a [View] reads.
 type Payload struct {
@@ -114,6 +117,7 @@ func (d *Document) Sources(step string) []string {
 func (d *Document) Place(path ...string) Place {
 	for n := len(path); n >= 0; n-- {
 		if p, ok := d.places[joinPath(path[:n])]; ok {
+			p.File = d.File
 			return p
 		}
 	}

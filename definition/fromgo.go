@@ -14,9 +14,12 @@ import (
 // FromGo makes a document of a definition in Go. The describers give the schemas of its Go types
 // by the media type in which a payload is encoded; the one under "" is for payloads whose
 // encoding neither the step nor the definition tells. A payload without describer, or of a
-// definition that was not made from Go types, has no schema. The error names every type at
-// fault.
+// definition that was not made from Go types, has no schema. A [Document] is returned as it
+// is. The error names every type at fault.
 func FromGo(saga choreo.AnySaga, describers map[choreo.MediaType]schema.Describer) (*Document, error) {
+	if d, ok := saga.(*Document); ok {
+		return d, nil
+	}
 	def := saga.Def()
 	d := &Document{Definition: def}
 	var faults []error
