@@ -170,7 +170,8 @@ func reads[T any](t *testing.T, writer, body, reader string) (T, error) {
 	c, err := avro.New(r, &avro.Config{Schemas: map[reflect.Type]string{reflect.TypeFor[T](): reader}})
 	require.NoError(t, err)
 	var out T
-	return out, c.Decode(append(id.Append(nil), body...), &out)
+	err = c.Decode(append(id.Append(nil), body...), &out)
+	return out, err
 }
 
 func TestWhatOnlyTheDataCanRefuse(t *testing.T) {
