@@ -234,13 +234,16 @@ func (r *Registry) versions(ctx context.Context, subject string) ([]schema.Versi
 		if err != nil {
 			return nil, err
 		}
+		id := schema.ID{Framing: schema.Confluent, Number: uint64(v.ID)}
+		// Apicurio Registry notes a schema as two versions when two register it at once.
+		if slices.ContainsFunc(versions, func(have schema.Version) bool { return have.ID == id }) {
+			continue
+		}
 		s, err := r.fromWire(ctx, v.Schema)
 		if err != nil {
 			return nil, err
 		}
-		versions = append(versions, schema.Version{
-			Number: number, ID: schema.ID{Framing: schema.Confluent, Number: uint64(v.ID)}, Schema: s,
-		})
+		versions = append(versions, schema.Version{Number: number, ID: id, Schema: s})
 	}
 	r.seen.putVersions(subject, versions)
 	return versions, nil

@@ -343,8 +343,11 @@ func atOnce(r *rig) {
 	require.NoError(r, err)
 	require.Len(r, want, schemas)
 	for i, v := range want {
-		require.Equal(r, i+1, v.Number)
 		require.Contains(r, ids[0], v.ID)
+		require.Positive(r, v.Number)
+		if i > 0 { // there may be gaps: some registries count a schema twice
+			require.Greater(r, v.Number, want[i-1].Number)
+		}
 	}
 	for _, reg := range append(open, r.open(r.T)) {
 		got, err := reg.Versions(r.Context(), subject)
