@@ -22,7 +22,7 @@ revision (REV:PATH), Go packages, and what services have published.`,
 		Example: `  choreo definition lint sagas/
   choreo definition graph sagas/order.yaml -f svg --output order.svg
   choreo definition diff main:sagas/order.yaml sagas/order.yaml`,
-	}, c.definitionLint(), c.definitionFormat(), c.definitionGraph(), c.definitionDiff(),
+	}, c.definitionLint(), c.definitionFormat(), c.definitionGraph(), c.definitionAsyncAPI(), c.definitionDiff(),
 		c.definitionVerify(), c.definitionList(), c.definitionShow(), c.definitionSchema(), c.definitionDump())
 }
 

@@ -39,6 +39,14 @@ func (c *cli) published(cmd *cobra.Command) ([]definition.Contract, error) {
 }
 
 func readContracts(ctx context.Context, log topics.Log, topic string, say func(string, ...any)) ([]definition.Contract, error) {
+	// To describe it first tells sooner and better what keeps it from being read.
+	states, err := log.DescribeTopics(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("reading what services have published: %w", err)
+	}
+	if _, ok := states[topic]; !ok {
+		return nil, exit.NotFoundf("there is no topic %s: check --namespace, or make it with 'choreo topics apply'", topic)
+	}
 	table, err := topics.ReadTable(ctx, log, topic)
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

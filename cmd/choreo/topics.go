@@ -36,10 +36,14 @@ type topology struct {
 }
 
 func (s *topology) flags(cmd *cobra.Command) {
+	s.sizeFlags(cmd)
+	connect.Flags(cmd.Flags(), connect.Brokers|connect.Namespace)
+}
+
+func (s *topology) sizeFlags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&s.partitions, "partitions", 12, "partitions of topics by saga id: how many processes of a service can share the work, as a `number`")
 	cmd.Flags().IntVar(&s.replicas, "replication", 0, "replicas of each topic, as a `number` (default the broker's)")
 	cmd.Flags().DurationVar(&s.retention, "retention", 30*24*time.Hour, "how long events are kept, as a Go `duration`: longer than an outage of a service and the life of a saga; negative is without end")
-	connect.Flags(cmd.Flags(), connect.Brokers|connect.Namespace)
 }
 
 // check refuses sizes that make no sense.
