@@ -76,7 +76,7 @@ func (r *Registry) register(ctx context.Context, subject string, s schema.Schema
 		return id, nil
 	}
 	if r.config.Check != nil {
-		if err := r.config.Check(s, r.shelf.Schemas(subject, id)); err != nil {
+		if err := r.config.Check(s, r.shelf.Earlier(subject, id)); err != nil {
 			return schema.ID{}, fmt.Errorf("%w: %w", schema.ErrIncompatible, err)
 		}
 	}

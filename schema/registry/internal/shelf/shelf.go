@@ -21,10 +21,7 @@ func (s *Shelf) Put(subject string, id schema.ID, sch schema.Schema, wanted int)
 	if v, had := s.Version(subject, id); had {
 		return v, false
 	}
-	if s.subjects == nil {
-		s.subjects = make(map[string][]schema.Version)
-		s.byID = make(map[schema.ID]schema.Schema)
-	}
+	s.Know(id, sch)
 	versions := s.subjects[subject]
 	taken := func(v schema.Version) bool { return v.Number == wanted }
 	if wanted < 1 || slices.ContainsFunc(versions, taken) {
@@ -33,10 +30,18 @@ func (s *Shelf) Put(subject string, id schema.ID, sch schema.Schema, wanted int)
 	v := schema.Version{Number: wanted, ID: id, Schema: clone(sch)}
 	at, _ := slices.BinarySearchFunc(versions, wanted, func(v schema.Version, n int) int { return v.Number - n })
 	s.subjects[subject] = slices.Insert(versions, at, v)
-	if _, had := s.byID[id]; !had {
-		s.byID[id] = v.Schema
-	}
 	return copied(v), true
+}
+
+// Know notes what an id stands for without making it a version of a subject.
+func (s *Shelf) Know(id schema.ID, sch schema.Schema) {
+	if s.byID == nil {
+		s.subjects = make(map[string][]schema.Version)
+		s.byID = make(map[schema.ID]schema.Schema)
+	}
+	if _, had := s.byID[id]; !had {
+		s.byID[id] = clone(sch)
+	}
 }
 
 // Remove takes a version from its subject. Its id stays known, for there may be payloads
@@ -94,13 +99,15 @@ func (s *Shelf) Versions(subject string) ([]schema.Version, error) {
 	return out, nil
 }
 
-// Schemas returns the schemas of a subject but that with the id, oldest first.
-func (s *Shelf) Schemas(subject string, but schema.ID) []schema.Schema {
+// Earlier returns the schemas of a subject before that with the id, oldest first: all
+// where the subject does not have it.
+func (s *Shelf) Earlier(subject string, id schema.ID) []schema.Schema {
 	var out []schema.Schema
 	for _, v := range s.subjects[subject] {
-		if v.ID != but {
-			out = append(out, clone(v.Schema))
+		if v.ID == id {
+			break
 		}
+		out = append(out, clone(v.Schema))
 	}
 	return out
 }
