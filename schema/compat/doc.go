@@ -13,6 +13,25 @@
 //
 // Nothing that cannot be decided passes in silence: it is a problem with code "undecided".
 //
+// # What it means to be compatible
+//
+// Avro: the reader resolves whatever the writer's schema allows. Protobuf: it decodes the bytes,
+// and finds in a field what was written in it; compared is the message that the schema names, or
+// every message of the file where it names none. Extensions are not looked at. JSON Schema: what
+// is valid by the writer's schema is valid by the reader's.
+//
+// Registries decide most cases the same way. They differ here:
+//
+//   - A JSON Schema whose objects are open may get an optional property: that is a warning, as
+//     by Confluent's lenient policy; its strict one forbids it, and with it nearly every change.
+//     The warning holds for writers that write only what their schema describes.
+//   - A oneOf counts as such: alternatives that a value could match at once are "undecided".
+//     Without $schema, the draft is draft-07, as in registries, unless words of a later one are used.
+//   - A Protobuf field that becomes repeated can be read by the new schema, also where it is a number.
+//     A value of an enum that has another number is an error, as is a field; registries
+//     take both for removed and added.
+//   - A Protobuf message that only the new schema has does not break the old one.
+//
 // # Codes
 //
 // Codes are stable. For all kinds:

@@ -179,8 +179,8 @@ func (f *finder) compare(reader, writer parsed) error {
 		err = f.json(reader.json, writer.json)
 	}
 	if err != nil {
-		return fmt.Errorf("compat: %q and the schema before it: %w: over %d comparisons or %d problems: split the schemas, or compare smaller parts",
-			reader.schema.Name, err, maxSteps, maxProblems)
+		return fmt.Errorf("compat: reading what was written by %s with %s: %w: over %d comparisons or %d problems: split the schemas, or compare smaller parts",
+			nameOr(writer.schema.Name, f.writerName()), nameOr(reader.schema.Name, f.readerName()), err, maxSteps, maxProblems)
 	}
 	return nil
 }

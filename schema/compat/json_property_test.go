@@ -187,6 +187,10 @@ func TestWhatIsCompatibleValidates(t *testing.T) {
 		if rapid.Bool().Draw(t, "definition changes") {
 			reader["$defs"] = jsonObject{"one": mutate(t, defs["one"], 2), "two": defs["two"]}
 		}
+		if rapid.Bool().Draw(t, "draft-07") {
+			writer["$schema"], reader["$schema"] = "http://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-07/schema#"
+			writer, reader = draft7(writer).(jsonObject), draft7(reader).(jsonObject)
+		}
 		writerText, readerText := jsonText(t, writer), jsonText(t, reader)
 		problems, err := compat.CanRead(jsonOf(readerText), jsonOf(writerText))
 		if err != nil {
@@ -223,6 +227,39 @@ func TestWhatIsCompatibleValidates(t *testing.T) {
 		}
 	})
 	t.Logf("of %d pairs %d are compatible, %d undecided, %d broken, %d of them shown by an example", pairs, fine, undecided, broken, shown)
+}
+
+// draft7 says the same in the words of draft-07.
+func draft7(v any) any {
+	switch v := v.(type) {
+	case []any:
+		list := make([]any, len(v))
+		for i, item := range v {
+			list[i] = draft7(item)
+		}
+		return list
+	case jsonObject:
+		old := jsonObject{}
+		for key, value := range v {
+			old[key] = draft7(value)
+		}
+		if prefix, ok := old["prefixItems"]; ok {
+			if rest, ok := old["items"]; ok {
+				old["additionalItems"] = rest
+			}
+			old["items"] = prefix
+			delete(old, "prefixItems")
+		}
+		for _, key := range []string{"dependentRequired", "dependentSchemas"} {
+			if needs, ok := old[key]; ok {
+				old["dependencies"] = needs
+				delete(old, key)
+			}
+		}
+		return old
+	default:
+		return v
+	}
 }
 
 func jsonText(t *rapid.T, v any) string {

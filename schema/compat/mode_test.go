@@ -138,18 +138,3 @@ func TestWhatCannotBeUnderstoodSaysWhatToDo(t *testing.T) {
 		})
 	}
 }
-
-// TestWhatIsTooMuchToCompareEnds has schemas whose comparison would take hours: each level
-// asks two alternatives for what asks two in turn.
-func TestWhatIsTooMuchToCompareEnds(t *testing.T) {
-	var b strings.Builder
-	fmt.Fprint(&b, `{"$schema": "https://json-schema.org/draft/2020-12/schema", "$ref": "#/$defs/n0", "$defs": {`)
-	for i := range 40 {
-		fmt.Fprintf(&b, `"n%d": {"anyOf": [{"properties": {"p": {"$ref": "#/$defs/n%d"}}}, {"properties": {"q": {"$ref": "#/$defs/n%d"}}}]},`, i, i+1, i+1)
-	}
-	end := `"n40": {"type": %q}}}`
-	_, err := compat.CanRead(jsonOf(b.String()+fmt.Sprintf(end, "string")), jsonOf(b.String()+fmt.Sprintf(end, "integer")))
-	if err != nil {
-		require.ErrorContains(t, err, "too complex")
-	}
-}

@@ -96,14 +96,13 @@ type (
 
 type Options struct {
 	Skipped   string `json:"-"`
-	Dash      string `json:"-,"`
+	Dash      string `json:"-,"` //nolint:staticcheck // encoding/json names it "-"
 	Empty     int    `json:"empty,omitempty"`
 	Zero      Line   `json:"zero,omitzero"`
 	Quoted    int    `json:"quoted,string"`
 	QuotedPtr *bool  `json:"quoted_ptr,string"`
 	QuotedStr string `json:",string"`
-	BadName   int    `json:"a\"b"`
-	private   int
+	BadName   int    `json:"a\"b"` //nolint:staticcheck // a name that encoding/json does not take
 }
 
 type Base struct {
@@ -131,7 +130,7 @@ type Color string
 
 func (c Color) MarshalText() ([]byte, error) { return []byte("#" + string(c)), nil }
 
-type Odd struct{ a int }
+type Odd struct{ A int }
 
 func (o Odd) MarshalJSON() ([]byte, error) { return []byte(`[1,"two"]`), nil }
 
