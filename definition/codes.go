@@ -1,5 +1,7 @@
 package definition
 
+import "slices"
+
 // CodeInfo explains a [Code].
 type CodeInfo struct {
 	Code Code
@@ -14,51 +16,68 @@ type CodeInfo struct {
 
 // Codes returns all codes, as the package's documentation lists them.
 func Codes() []CodeInfo {
+	return slices.Concat(fileCodes(), choreoCodes(), lintCodes(), compareCodes(), diffCodes())
+}
+
+// faults are codes whose findings are all errors.
+func faults(from string, meanings [][2]string) []CodeInfo {
+	codes := make([]CodeInfo, len(meanings))
+	for i, m := range meanings {
+		codes[i] = CodeInfo{Code: Code(m[0]), From: from, Severities: []Severity{Error}, Meaning: m[1]}
+	}
+	return codes
+}
+
+func fileCodes() []CodeInfo {
+	return faults("file", [][2]string{
+		{"yaml", "the file is no YAML, is empty, or holds a second document"},
+		{"too-large", "the file is larger than any definition"},
+		{"unknown-key", "there is no such key at this place"},
+		{"duplicate-key", "a key stands there twice"},
+		{"missing-key", "a key is not there that must be"},
+		{"wrong-type", "a value is of another type than its key wants"},
+		{"encoding", "an encoding is no media type"},
+		{"schema-file", "the file of a schema cannot be used"},
+		{"view", "a step reads something by a schema of its own that it does not read at all"},
+		{"unknown-payload", "a step reads by a payload that is not there"},
+	})
+}
+
+func choreoCodes() []CodeInfo {
+	return faults("choreo", [][2]string{
+		{"name", "a name does not suit topics, events and shells"},
+		{"version", "versions start at 1"},
+		{"no-steps", "a saga needs a step"},
+		{"no-owner", "nobody owns a step"},
+		{"duplicate-step", "a step is defined twice"},
+		{"unknown-step", "a step is named that is not there"},
+		{"duplicate-reference", "a step is named twice in one list"},
+		{"cycle", "steps wait for each other in a circle"},
+		{"strategy", "there is no such order of compensation"},
+		{"pivots", "there are two pivots"},
+		{"pivot", "the pivot may be bypassed"},
+		{"beside-pivot", "a step runs beside the pivot"},
+		{"past-pivot", "a step past the pivot could refuse or be undone"},
+		{"condition", "a condition has no name or no function"},
+		{"compensate-when", "a filter of failures has no name, no function or no use"},
+		{"undo-after", "an order of undoing has no use there"},
+		{"undo-cycle", "steps wait for each other to be undone"},
+		{"undo-data", "a compensation needs data that nobody carries to it"},
+		{"uses", "a step reads an output that may not exist yet"},
+		{"type", "the Go types of two steps do not meet"},
+		{"payload-name", "two Go types have one name"},
+		{"refusals", "a code of refusal is empty or there twice"},
+		{"deadline", "the deadline is negative"},
+		{"timeout", "a timeout is negative"},
+		{"retry", "a retry policy makes no sense"},
+		{"binding", "a function is given for a name that no step has"},
+	})
+}
+
+func lintCodes() []CodeInfo {
 	errors, warnings, infos := []Severity{Error}, []Severity{Warning}, []Severity{Info}
 	either := []Severity{Error, Warning}
-	course := []Safety{UnsafeForRunning, Informational}
-	agreed := []Safety{NeedsNewVersion, Informational}
-	read := []Safety{Safe, UnsafeForRunning, Informational}
-	safe, told := []Safety{Safe}, []Safety{Informational}
 	return []CodeInfo{
-		{"yaml", "file", errors, nil, "the file is no YAML, is empty, or holds a second document"},
-		{"too-large", "file", errors, nil, "the file is larger than any definition"},
-		{"unknown-key", "file", errors, nil, "there is no such key at this place"},
-		{"duplicate-key", "file", errors, nil, "a key stands there twice"},
-		{"missing-key", "file", errors, nil, "a key is not there that must be"},
-		{"wrong-type", "file", errors, nil, "a value is of another type than its key wants"},
-		{"encoding", "file", errors, nil, "an encoding is no media type"},
-		{"schema-file", "file", errors, nil, "the file of a schema cannot be used"},
-		{"view", "file", errors, nil, "a step reads something by a schema of its own that it does not read at all"},
-		{"unknown-payload", "file", errors, nil, "a step reads by a payload that is not there"},
-
-		{"name", "choreo", errors, nil, "a name does not suit topics, events and shells"},
-		{"version", "choreo", errors, nil, "versions start at 1"},
-		{"no-steps", "choreo", errors, nil, "a saga needs a step"},
-		{"no-owner", "choreo", errors, nil, "nobody owns a step"},
-		{"duplicate-step", "choreo", errors, nil, "a step is defined twice"},
-		{"unknown-step", "choreo", errors, nil, "a step is named that is not there"},
-		{"duplicate-reference", "choreo", errors, nil, "a step is named twice in one list"},
-		{"cycle", "choreo", errors, nil, "steps wait for each other in a circle"},
-		{"strategy", "choreo", errors, nil, "there is no such order of compensation"},
-		{"pivots", "choreo", errors, nil, "there are two pivots"},
-		{"pivot", "choreo", errors, nil, "the pivot may be bypassed"},
-		{"beside-pivot", "choreo", errors, nil, "a step runs beside the pivot"},
-		{"past-pivot", "choreo", errors, nil, "a step past the pivot could refuse or be undone"},
-		{"condition", "choreo", errors, nil, "a condition has no name or no function"},
-		{"compensate-when", "choreo", errors, nil, "a filter of failures has no name, no function or no use"},
-		{"undo-after", "choreo", errors, nil, "an order of undoing has no use there"},
-		{"undo-cycle", "choreo", errors, nil, "steps wait for each other to be undone"},
-		{"undo-data", "choreo", errors, nil, "a compensation needs data that nobody carries to it"},
-		{"uses", "choreo", errors, nil, "a step reads an output that may not exist yet"},
-		{"type", "choreo", errors, nil, "the Go types of two steps do not meet"},
-		{"payload-name", "choreo", errors, nil, "two Go types have one name"},
-		{"refusals", "choreo", errors, nil, "a code of refusal is empty or there twice"},
-		{"deadline", "choreo", errors, nil, "the deadline is negative"},
-		{"timeout", "choreo", errors, nil, "a timeout is negative"},
-		{"retry", "choreo", errors, nil, "a retry policy makes no sense"},
-		{"binding", "choreo", errors, nil, "a function is given for a name that no step has"},
-
 		{"namespace", "lint", errors, nil, "the namespace cannot begin the names of topics"},
 		{"duplicate-version", "lint", errors, nil, "two documents are one version of one saga"},
 		{"unknown-owner", "lint", errors, nil, "a step is owned by none of the services"},
@@ -75,13 +94,26 @@ func Codes() []CodeInfo {
 		{"undo-long", "lint", infos, nil, "undoing may take longer than the deadline, which does not bound it"},
 		{"unread-output", "lint", infos, nil, "no step reads an output"},
 		{"unused-payload", "lint", infos, nil, "nothing writes or reads a payload"},
+	}
+}
 
+func compareCodes() []CodeInfo {
+	errors, warnings, either := []Severity{Error}, []Severity{Warning}, []Severity{Error, Warning}
+	return []CodeInfo{
 		{"fingerprint-differs", "compare", either, nil, "another service runs another definition under the same version"},
 		{"two-owners", "compare", errors, nil, "two services own one step"},
 		{"not-owned", "compare", errors, nil, "the owner of a step does not know that it is"},
 		{"version-unknown", "compare", warnings, nil, "a service that owns a step does not know the version yet"},
 		{"cannot-read", "compare", either, nil, "one service does not read what another writes"},
+	}
+}
 
+func diffCodes() []CodeInfo {
+	course := []Safety{UnsafeForRunning, Informational}
+	agreed := []Safety{NeedsNewVersion, Informational}
+	read := []Safety{Safe, UnsafeForRunning, Informational}
+	safe, told := []Safety{Safe}, []Safety{Informational}
+	return []CodeInfo{
 		{"other-saga", "diff", nil, told, "the documents are of different sagas"},
 		{"version-changed", "diff", nil, told, "it is another version"},
 		{"service-added", "diff", nil, told, "a service takes part that did not"},

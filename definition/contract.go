@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -156,6 +157,66 @@ func (c *Contract) add(d *Document, starts bool) {
 		}
 	}
 	c.Definitions = append(c.Definitions, def)
+}
+
+// SetWrite says by which schema the service writes the output of a step that it owns, or the
+// input for the step "" of a saga that it starts, in place of what the document says: a handler may
+// have types of its own.
+func (c *Contract) SetWrite(saga string, version int, step string, s schema.Schema) error {
+	d, err := c.find(saga, version, step)
+	if err != nil {
+		return err
+	}
+	d.Writes = slices.DeleteFunc(d.Writes, func(w ContractWrite) bool { return w.Step == step })
+	d.Writes = append(d.Writes, ContractWrite{Step: step, Schema: c.keep(s)})
+	slices.SortFunc(d.Writes, func(a, b ContractWrite) int { return strings.Compare(a.Step, b.Step) })
+	c.forget()
+	return nil
+}
+
+// SetRead says by which schema a step that the service owns reads the output of another, or the
+// saga's input for the source "", in place of what the document says.
+func (c *Contract) SetRead(saga string, version int, step, of string, s schema.Schema) error {
+	d, err := c.find(saga, version, step)
+	if err != nil {
+		return err
+	}
+	d.Reads = slices.DeleteFunc(d.Reads, func(r ContractRead) bool { return r.Step == step && r.Of == of })
+	d.Reads = append(d.Reads, ContractRead{Step: step, Of: of, Schema: c.keep(s)})
+	slices.SortFunc(d.Reads, func(a, b ContractRead) int {
+		return cmp.Or(strings.Compare(a.Step, b.Step), strings.Compare(a.Of, b.Of))
+	})
+	c.forget()
+	return nil
+}
+
+// find returns a definition of the contract in which the service owns the step.
+func (c *Contract) find(saga string, version int, step string) (*ContractDefinition, error) {
+	for i := range c.Definitions {
+		d := &c.Definitions[i]
+		if d.Name != saga || d.Version != version {
+			continue
+		}
+		if !slices.Contains(d.Owns, step) && (step != "" || !d.Starts) {
+			return nil, fmt.Errorf("definition: contract of %s: it does not own step %q of saga %s: name a step that it owns", c.Service, step, d)
+		}
+		return d, nil
+	}
+	return nil, fmt.Errorf("definition: contract of %s: it has no saga %s/%d: hand its document to NewContract", c.Service, saga, version)
+}
+
+// forget drops schemas that nothing refers to any more.
+func (c *Contract) forget() {
+	used := map[string]bool{}
+	for i := range c.Definitions {
+		for _, w := range c.Definitions[i].Writes {
+			used[w.Schema] = true
+		}
+		for _, r := range c.Definitions[i].Reads {
+			used[r.Schema] = true
+		}
+	}
+	maps.DeleteFunc(c.Schemas, func(key string, _ ContractSchema) bool { return !used[key] })
 }
 
 // keep adds a schema to those of the contract and returns its fingerprint.

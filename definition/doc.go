@@ -50,7 +50,9 @@
 // A service publishes its [Contract] to the topic of definitions when it starts, as the record
 // "contract/<service>": which versions of sagas it knows, by [Fingerprint], the steps that it
 // owns in them, the schemas by which it writes and reads, and the definitions themselves, so
-// that whoever looks on knows the graph. [Compare] finds what contradicts the others.
+// that whoever looks on knows the graph: definitions have no records of their own, for the
+// definition of a saga is what its services agree on. [Compare] finds what contradicts the others;
+// [Contract.Encode] and [ContractJSONSchema] tell its JSON form.
 //
 // # Codes
 //

@@ -29,23 +29,28 @@ func Fingerprint(d *choreo.Definition) string {
 	return digest(text)
 }
 
-// course is what the fingerprint is of.
+// course is what the fingerprint is of. What is empty is left out, so that what a later build
+// knows besides does not change the fingerprints of those that do not use it.
 type course struct {
-	Saga     string
-	Version  int
-	Strategy choreo.Strategy
-	Encoding choreo.MediaType // of the input
-	Steps    []courseStep     // by name
+	Saga     string           `json:"saga"`
+	Version  int              `json:"version"`
+	Strategy choreo.Strategy  `json:"strategy"`
+	Encoding choreo.MediaType `json:"encoding,omitempty"` // of the input
+	Steps    []courseStep     `json:"steps"`              // by name
 }
 
 type courseStep struct {
-	Name, Owner          string
-	After, Reads         []string // Reads: what is carried besides After
-	UndoAfter            []string
-	Pivot, Optional      bool
-	Compensates          bool
-	When, CompensateWhen string
-	Encoding             choreo.MediaType
+	Name           string           `json:"name"`
+	Owner          string           `json:"owner"`
+	After          []string         `json:"after,omitempty"`
+	Reads          []string         `json:"reads,omitempty"` // what is carried besides After
+	UndoAfter      []string         `json:"undo_after,omitempty"`
+	Pivot          bool             `json:"pivot,omitempty"`
+	Optional       bool             `json:"optional,omitempty"`
+	Compensates    bool             `json:"compensates,omitempty"`
+	When           string           `json:"when,omitempty"`
+	CompensateWhen string           `json:"compensate_when,omitempty"`
+	Encoding       choreo.MediaType `json:"encoding,omitempty"`
 }
 
 func courseOf(d *choreo.Definition) course {

@@ -42,7 +42,8 @@ func Format(d *Document) []byte {
 	return []byte(w.String())
 }
 
-// writer writes YAML. Each of its methods leaves out what is empty.
+// writer writes YAML. Each of its methods leaves out what is empty; those without an indent
+// write the keys of steps.
 type writer struct{ strings.Builder }
 
 func (w *writer) line(indent int, format string, args ...any) {
@@ -57,9 +58,9 @@ func (w *writer) text(indent int, key, value string) {
 	}
 }
 
-func (w *writer) list(indent int, key string, values []string) {
+func (w *writer) list(key string, values []string) {
 	if len(values) > 0 {
-		w.line(indent, "%s: %s", key, flowList(values))
+		w.line(2, "%s: %s", key, flowList(values))
 	}
 }
 
@@ -69,9 +70,9 @@ func (w *writer) duration(indent int, key string, value, byDefault time.Duration
 	}
 }
 
-func (w *writer) yes(indent int, key string, value bool) {
+func (w *writer) yes(key string, value bool) {
 	if value {
-		w.line(indent, "%s: true", key)
+		w.line(2, "%s: true", key)
 	}
 }
 
@@ -96,9 +97,9 @@ func (w *writer) payloads(d *Document) {
 func (w *writer) step(d *Document, s *choreo.StepDef) {
 	w.line(1, "%s:", scalar(s.Name))
 	w.text(2, "owner", s.Owner)
-	w.list(2, "after", s.After)
-	w.list(2, "uses", s.Uses)
-	w.list(2, "undo-uses", s.UndoUses)
+	w.list("after", s.After)
+	w.list("uses", s.Uses)
+	w.list("undo-uses", s.UndoUses)
 	w.text(2, "output", s.Output)
 	w.text(2, "encoding", encodingName(s.Encoding))
 	var reads []string
@@ -113,13 +114,13 @@ func (w *writer) step(d *Document, s *choreo.StepDef) {
 	w.duration(2, "timeout", s.Timeout, 0)
 	w.retry("retry", s.Retry, choreo.DefaultRetry())
 	w.retry("undo-retry", s.UndoRetry, undoRetryOf(s.Retry))
-	w.list(2, "undo-after", s.UndoAfter)
-	w.yes(2, "pivot", s.Pivot)
-	w.yes(2, "optional", s.Optional)
+	w.list("undo-after", s.UndoAfter)
+	w.yes("pivot", s.Pivot)
+	w.yes("optional", s.Optional)
 	w.text(2, "when", s.Condition)
-	w.yes(2, "no-compensation", s.NoCompensate)
+	w.yes("no-compensation", s.NoCompensate)
 	w.text(2, "compensate-when", s.CompensateIf)
-	w.list(2, "refuses", s.Refusals)
+	w.list("refuses", s.Refusals)
 }
 
 // retry writes what a policy has other than a file would leave out.
@@ -275,6 +276,8 @@ func (d *Document) Save(dir string) (string, error) {
 		if !filepath.IsLocal(filepath.FromSlash(file)) {
 			return "", fmt.Errorf("definition: save %s: the schema file %q is outside of the folder: give it a path below", d.Definition, file)
 		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
 		if err := writeFile(filepath.Join(dir, filepath.FromSlash(file)), files[file]); err != nil {
 			return "", fmt.Errorf("definition: save %s: %w: name a folder that can be written to", d.Definition, err)
 		}

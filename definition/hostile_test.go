@@ -129,7 +129,11 @@ func FuzzDecodeContract(f *testing.F) {
 		}
 		mine := c
 		mine.Service += "-2"
-		definition.Compare(mine, []definition.Contract{c})
-		definition.Compare(c, []definition.Contract{c})
+		for _, finding := range definition.Compare(mine, []definition.Contract{c}) {
+			require.NotEmpty(t, finding.Reason)
+		}
+		for _, finding := range definition.Compare(c, []definition.Contract{c}) {
+			require.Equal(t, definition.Warning, finding.Severity, "one's own contract refuses nobody")
+		}
 	})
 }

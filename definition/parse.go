@@ -181,7 +181,7 @@ func (p *parser) payloadFields(payload *Payload) []field {
 		{"schema", true, p.schemaFile(&payload.File)},
 		{"message", false, p.text(&payload.Schema.Name)},
 		{"imports", false, func(n *yaml.Node, at keys) {
-			p.texts(&payload.Imports, true)(n, at)
+			p.texts(&payload.Imports)(n, at)
 			for _, file := range payload.Imports {
 				if fault := fileFault(file); fault != "" {
 					p.fault("schema-file", n, at, fileWayOut, "%s names %q: %s", at, file, fault)
@@ -245,22 +245,22 @@ func (p *parser) steps(n *yaml.Node, at keys) {
 func (p *parser) stepFields(s *choreo.StepDef) []field {
 	return []field{
 		{"owner", true, p.text(&s.Owner)},
-		{"after", false, p.texts(&s.After, true)},
-		{"uses", false, p.texts(&s.Uses, true)},
-		{"undo-uses", false, p.texts(&s.UndoUses, true)},
+		{"after", false, p.texts(&s.After)},
+		{"uses", false, p.texts(&s.Uses)},
+		{"undo-uses", false, p.texts(&s.UndoUses)},
 		{"output", false, p.text(&s.Output)},
 		{"encoding", false, p.encoding(&s.Encoding)},
 		{"reads", false, p.reads(s)},
 		{"timeout", false, p.duration(&s.Timeout)},
 		{"retry", false, p.retry(&s.Retry)},
 		{"undo-retry", false, p.retry(&s.UndoRetry)},
-		{"undo-after", false, p.texts(&s.UndoAfter, true)},
+		{"undo-after", false, p.texts(&s.UndoAfter)},
 		{"pivot", false, p.yes(&s.Pivot)},
 		{"optional", false, p.yes(&s.Optional)},
 		{"when", false, p.text(&s.Condition)},
 		{"no-compensation", false, p.yes(&s.NoCompensate)},
 		{"compensate-when", false, p.text(&s.CompensateIf)},
-		{"refuses", false, p.texts(&s.Refusals, true)},
+		{"refuses", false, p.texts(&s.Refusals)},
 	}
 }
 

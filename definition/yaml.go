@@ -17,7 +17,7 @@ import (
 const (
 	maxFile       = 1 << 20 // bytes, also of a schema
 	maxSteps      = 300
-	maxReferences = 5000   // between steps, in all
+	maxReferences = 5000   // entries of lists, in all
 	maxNodes      = 50_000 // read from the YAML, what aliases repeat counts again
 )
 
@@ -286,8 +286,8 @@ func (s *source) duration(into *time.Duration) func(*yaml.Node, keys) {
 	}
 }
 
-// texts reads a list of texts. What it holds counts as references where those are bounded.
-func (s *source) texts(into *[]string, bounded bool) func(*yaml.Node, keys) {
+// texts reads a list of texts. What lists hold is bounded, all together.
+func (s *source) texts(into *[]string) func(*yaml.Node, keys) {
 	return func(n *yaml.Node, at keys) {
 		node := s.follow(n)
 		if node == nil {
@@ -302,13 +302,11 @@ func (s *source) texts(into *[]string, bounded bool) func(*yaml.Node, keys) {
 			if value == nil {
 				continue
 			}
-			if bounded {
-				if s.references++; s.references > maxReferences {
-					if s.references == maxReferences+1 {
-						s.fault("too-large", value, at, "split the saga", "the steps name each other more than %d times", maxReferences)
-					}
-					return
+			if s.references++; s.references > maxReferences {
+				if s.references == maxReferences+1 {
+					s.fault("too-large", value, at, "split the saga", "its lists have more than %d entries in all", maxReferences)
 				}
+				return
 			}
 			s.places[joinPath(at.to(value.Value))] = Place{File: s.file, Line: value.Line, Column: value.Column}
 			*into = append(*into, value.Value)

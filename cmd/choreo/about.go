@@ -87,7 +87,8 @@ func (c *cli) completion() *cobra.Command {
 		Long: `Writes the script by which a shell completes commands, flags, files and names of
 schema subjects. Load it in every new shell:
 
-  bash        choreo completion bash > ~/.local/share/bash-completion/completions/choreo
+  bash        choreo completion bash > \
+              ~/.local/share/bash-completion/completions/choreo
   zsh         choreo completion zsh > "${fpath[1]}/_choreo"
   fish        choreo completion fish > ~/.config/fish/completions/choreo.fish
   powershell  choreo completion powershell >> $PROFILE`,

@@ -46,7 +46,7 @@ func (c *cli) run(ctx context.Context, args []string) exit.Code {
 func (c *cli) explain(cmd *cobra.Command, err error) {
 	p := out.Printer{W: c.err, Width: c.columns(), Colour: c.errTerminal && c.colours()}
 	t := p.Text()
-	message := err.Error()
+	message := inFlags(err.Error())
 	switch code := exit.Of(err); {
 	case code == exit.TimedOut && !strings.Contains(message, "timed out"):
 		message += ": nobody answered in time: check the addresses, or wait longer with --timeout"
@@ -58,6 +58,18 @@ func (c *cli) explain(cmd *cobra.Command, err error) {
 		t.Para("", "See '%s --help'.", cmd.CommandPath())
 	}
 	_ = p.Write(t) // standard error is gone: there is nobody left to tell
+}
+
+// inFlags puts the names of flags and variables in the place of those of Go's fields.
+func inFlags(message string) string {
+	return strings.NewReplacer(
+		"kafka: Config.", "", "confluent: Config.", "", "Config.URLs is", "--registry is", "URLs[0]", "--registry",
+		"URLs", "--registry", "Brokers[", "--brokers[", "SASL.Mechanism", "--sasl", "SASL.User", "--sasl-user",
+		"SASL.Password", "CHOREO_SASL_PASSWORD", "Token and User", "CHOREO_REGISTRY_TOKEN and --registry-user",
+		"User is empty although Password", "--registry-user is empty although CHOREO_REGISTRY_PASSWORD",
+		"use User and Password", "use --registry-user and CHOREO_REGISTRY_PASSWORD",
+		": set TLS, or use scram-sha-512", ": say --tls, or --sasl scram-sha-512",
+	).Replace(message)
 }
 
 // printer returns what the command writes its report with.

@@ -116,8 +116,9 @@ func (c *cli) definitionDiff() *cobra.Command {
 		Use:   "diff OLD NEW [flags]",
 		Short: "say what a change means to running sagas",
 		Long: `Says how the definition NEW differs from OLD, and what each difference means to
-sagas that are running. Either is a file, or REV:PATH as it was in a git revision,
-where PATH begins at the root of the repository, and with ./ at the current folder.
+sagas that are running. Either is a file, or REV:PATH as it was in a git
+revision, where PATH begins at the root of the repository, and with ./ at the
+current folder.
 
   safe                running sagas go on as they would have
   needs-new-version   the definition has to get another version
@@ -173,9 +174,9 @@ func writeChanges(t *out.Text, title string, changes []definition.Change) {
 			about = " step " + change.Step
 		}
 		t.Line(out.S(out.Plain, "  "), out.S(styles[change.Safety], "%s", change.Safety), out.S(out.Plain, " [%s]%s", change.Code, about))
-		t.Para("    ", "%s", sentence(change.Reason))
+		t.Para("    ", "%s", change.Reason)
 		if change.WayOut != "" {
-			t.Para("    -> ", "%s", sentence(change.WayOut))
+			t.Para("    -> ", "%s", change.WayOut)
 		}
 	}
 }
@@ -186,12 +187,13 @@ func (c *cli) definitionSchema() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema [flags]",
 		Short: "write the JSON Schema of definitions, for editors",
-		Long: `Writes the JSON Schema of definitions in YAML, by which editors complete and check
-them. It is also published at
-` + definition.SchemaURL + `;
-a file names it in its first line:
+		Long: `Writes the JSON Schema of definitions in YAML, by which editors complete and
+check them. A file names it in its first line:
 
-  # yaml-language-server: $schema=URL
+  # yaml-language-server: $schema=PATH or URL
+
+It is also published, at
+` + definition.SchemaURL + `
 
 With --contract it is that of the contracts that services publish.`,
 		Example:           `  choreo definition schema > definition.schema.json`,

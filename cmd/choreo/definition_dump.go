@@ -21,13 +21,13 @@ func (c *cli) definitionDump() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump PACKAGE [flags]",
 		Short: "write the definitions of a Go package as YAML",
-		Long: `Writes the definitions of a Go package as YAML, each as SAGA-VERSION.yaml, with the
-schemas of their payloads beside it. They are the exported variables of type
+		Long: `Writes the definitions of a Go package as YAML, each as SAGA-VERSION.yaml, with
+the schemas of their payloads beside it. They are the exported variables of type
 *choreo.Saga or *choreo.Definition. The package is compiled and run by the go
 command; nothing is written into its folder. Files that are there are replaced.
 
-With --check nothing is written: the files that differ are named, and the exit code
-is 1 if there are any.`,
+With --check nothing is written: the files that differ are named, and the exit
+code is 1 if there are any.`,
 		Example: `  choreo definition dump ./contract --output sagas
   choreo definition dump ./contract --output sagas --check   # in a pipeline`,
 		Args: between(1, 1, "a PACKAGE, such as ./contract"),

@@ -24,19 +24,22 @@ func (c *cli) definitionFormat() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "format FILE… [flags]",
 		Short: "write definitions in their one form",
-		Long: `Writes a definition in the one form that stands for it: defaults left out, keys in
-a steady order, each step after those it waits for. It goes to the standard output,
-with --write back to its file. --check names the files that are not in that form and
-ends with exit code 1 if there are any. - is the standard input.
+		Long: `Writes a definition in the one form that stands for it: defaults left out, keys
+in a steady order, each step after those it waits for. It goes to the standard
+output, with --write back to its file. --check names the files that are not in
+that form and ends with exit code 1 if there are any. - is the standard input.
 
-That form has no comments. --write therefore refuses a file that has some, unless
---drop-comments is given; --check looks past them.`,
+That form has no comments. --write therefore refuses a file that has some,
+unless --drop-comments is given; --check looks past them.`,
 		Example: `  choreo definition format order.yaml
   choreo definition format --write sagas/*.yaml
   choreo definition format --check sagas/*.yaml`,
 		Args:              fileArgs(1, -1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if write && check {
+				return exit.Usagef("--write and --check exclude each other: say one of them")
+			}
 			docs, err := c.documents(cmd.Context(), args)
 			if err != nil {
 				return err
@@ -55,7 +58,6 @@ That form has no comments. --write therefore refuses a file that has some, unles
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write back to the files")
 	cmd.Flags().BoolVar(&check, "check", false, "name the files that are not in the form, and change nothing")
 	cmd.Flags().BoolVar(&drop, "drop-comments", false, "with --write: drop comments")
-	cmd.MarkFlagsMutuallyExclusive("write", "check")
 	return cmd
 }
 
@@ -107,7 +109,7 @@ func (c *cli) rewrite(docs []*definition.Document, drop bool) error {
 		}
 		changed++
 	}
-	c.say("%s of %d changed.", counted(changed, "file", "files"), len(docs))
+	c.say("Changed %d of %s.", changed, counted(len(docs), "file", "files"))
 	return nil
 }
 

@@ -24,8 +24,8 @@ func (c *cli) definitionGraph() *cobra.Command {
 		Use:   "graph FILE [flags]",
 		Short: "draw a saga",
 		Long: `Draws the steps of a saga by the service that owns them, what each waits for and
-reads, how they are undone, and the pivot. FILE is a definition in YAML, REV:PATH as
-it was in a git revision, or - for the standard input.
+reads, how they are undone, and the pivot. FILE is a definition in YAML,
+REV:PATH as it was in a git revision, or - for the standard input.
 
   mermaid  for Markdown, as GitHub and GitLab show it
   dot      for Graphviz

@@ -160,9 +160,9 @@ func (c *cli) definitionShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SAGA[@VERSION] [flags]",
 		Short: "write a definition that services have published",
-		Long: `Writes a definition that services have published, in YAML: the latest version, or
-the one behind '@'. Schemas are not part of it: 'choreo schema show' has them. Where
-services differ, --service says whose it is.`,
+		Long: `Writes a definition that services have published, in YAML: the latest version,
+or the one behind '@'. Schemas are not part of it: 'choreo schema show' has
+them. Where services differ, --service says whose it is.`,
 		Example: `  choreo definition show order --brokers localhost:9092
   choreo definition show order@1 | choreo definition graph -`,
 		Args:              between(1, 1, "one SAGA, which 'choreo definition list' has"),
@@ -232,8 +232,8 @@ func (c *cli) definitionVerify() *cobra.Command {
 		Short: "say what services would be refused for at their start",
 		Long: `Holds definitions against what services have published: says what a service that
 takes these files along would be refused for when it starts. By default that is
-asked for each service that owns a step of them. With --all, what is published is
-held against itself.
+asked for each service that owns a step of them. With --all, what is published
+is held against itself.
 
 The exit code is 1 where a service would be refused.`,
 		Example: `  choreo definition verify sagas/ --brokers localhost:9092

@@ -161,9 +161,9 @@ func writeFinding(t *out.Text, f *definition.Finding) {
 		line = append(line, out.S(out.Plain, " %s", about))
 	}
 	t.Line(line...)
-	t.Para("    ", "%s", sentence(f.Reason))
+	t.Para("    ", "%s", f.Reason)
 	if f.WayOut != "" {
-		t.Para("    -> ", "%s", sentence(f.WayOut))
+		t.Para("    -> ", "%s", f.WayOut)
 	}
 }
 

@@ -71,7 +71,7 @@ func describe(t *out.Text, f *pflag.Flag) {
 		usage += " [" + variable + "]"
 	}
 	if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" {
-		usage += " (default " + f.DefValue + ")"
+		usage += " (default " + strings.TrimSuffix(f.DefValue, "0m0s") + ")"
 	}
 	if len(head)+2 > column {
 		t.Line(out.S(out.Plain, "%s", head))
@@ -113,11 +113,12 @@ func helpTopics() []*cobra.Command {
 func environmentHelp() string {
 	var b strings.Builder
 	b.WriteString(`A flag counts before a variable, a variable before a profile. A secret is never
-a flag, which every process of the machine could read.
+a flag, which every process of the machine could read. It may be in a file that
+a variable names whose own name ends in _FILE.
 
 `)
 	for _, v := range connect.Variables() {
-		fmt.Fprintf(&b, "  %-25s %s\n", v.Variable, strings.ReplaceAll(v.Text, "; ", ";\n"+strings.Repeat(" ", 28)))
+		fmt.Fprintf(&b, "  %-25s %s\n", v.Variable, v.Text)
 	}
 	b.WriteString(`  NO_COLOR                  set to anything: no colours
 `)

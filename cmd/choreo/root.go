@@ -16,8 +16,8 @@ func (c *cli) root() *cobra.Command {
 their payloads, and the topics that they need. It also draws and documents them.
 
 Results are on standard output, all else is on standard error. -o json and
--o jsonl write results for programs. Exit codes: 0 ok, 1 error or failed check,
-2 wrong use, 3 not found, 4 saga undone, 5 timed out.`,
+-o jsonl write results for programs. Scripts may rely on the exit codes, which
+'choreo help exit-codes' lists.`,
 		Example: `  choreo definition lint sagas/
   choreo topics plan sagas/ --brokers localhost:9092
   choreo schema check main:schemas schemas --mode full`,

@@ -49,9 +49,9 @@ func (c *cli) schemaList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX] [flags]",
 		Short: "list the subjects of a registry",
-		Long: `Lists the subjects of a registry, those that begin with PREFIX where it is given. A
-subject holds the versions of one schema; its name is that of the topic and of
-the record, joined by '-'.`,
+		Long: `Lists the subjects of a registry, those that begin with PREFIX where it is
+given. A subject holds the versions of one schema; its name is that of the topic
+and of the record, joined by '-'.`,
 		Example: `  choreo schema list --registry http://localhost:8081
   choreo schema list choreo.order.events- --brokers localhost:9092 -o jsonl`,
 		Args:              between(0, 1, "one prefix at most"),
@@ -119,7 +119,7 @@ func (c *cli) schemaVersions() *cobra.Command {
 		Short: "list the versions of a subject",
 		Long: `Lists the versions of a subject, oldest first, each with the id that stands in
 front of payloads.`,
-		Example:           `  choreo schema versions choreo.order.events-OrderCreated --registry http://localhost:8081`,
+		Example:           `  choreo schema versions choreo.order.events-OrderCreated -o json`,
 		Args:              between(1, 1, "one SUBJECT, which 'choreo schema list' has"),
 		ValidArgsFunction: c.completeSubject,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,7 +158,7 @@ func (c *cli) schemaShow() *cobra.Command {
 		Short: "write a schema",
 		Long: `Writes the text of a schema: of a subject's latest version, or of the one behind
 '@'. With --id it is the schema of that id, such as a parked saga names.`,
-		Example: `  choreo schema show choreo.order.events-OrderCreated@2 --registry http://localhost:8081
+		Example: `  choreo schema show choreo.order.events-OrderCreated@2
   choreo schema show --id 42 --registry http://localhost:8081`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("id") {

@@ -26,17 +26,18 @@ func (c *cli) schemaCheck() *cobra.Command {
 it. Nothing is sent anywhere: the check works on the texts alone.
 
 OLD and NEW are files (.avsc, .proto, .json), folders, whose schemas are matched
-by their path, or REV:PATH for either as it was in a git revision; PATH begins at
-the root of the repository, and with ./ at the current folder. The subject of a
-registry is subject:NAME or subject:NAME@VERSION. Several OLD are oldest first.
+by their path, or REV:PATH for either as it was in a git revision. PATH begins
+at the root of the repository, and with ./ at the current folder. The subject of
+a registry is subject:NAME or subject:NAME@VERSION. Several OLD are oldest
+first.
 
-  backward   who reads by NEW reads what was written by OLD: upgrade readers first
-  forward    who reads by OLD reads what is written by NEW: upgrade writers first
+  backward   who reads by NEW reads what OLD wrote: upgrade readers first
+  forward    who reads by OLD reads what NEW writes: upgrade writers first
   full       both: upgrade in any order
 
 A mode looks at the last OLD alone; with -transitive behind it, at all of them,
-also at all versions of a subject. Warnings are no breach: what is written can be
-read, but may mean something else.`,
+also at all versions of a subject. Warnings are no breach: what is written can
+be read, but may mean something else.`,
 		Example: `  choreo schema check order-v1.avsc order-v2.avsc
   choreo schema check origin/main:schemas schemas --mode full
   choreo schema check subject:choreo.order.events-OrderCreated order.avsc \
@@ -144,7 +145,7 @@ func (l *line) compare(mode compat.Mode) (comparison, error) {
 	}
 	switch {
 	case l.next == nil:
-		one.Note = "was removed: what was written by it can no longer be read by it"
+		one.Note = "was removed: whether what it wrote can still be read is not checked"
 		return one, nil
 	case len(l.earlier) == 0:
 		one.Note = "is new"
@@ -183,25 +184,13 @@ func (one *comparison) write(t *out.Text) {
 			style = out.Yellow
 		}
 		t.Line(out.S(out.Plain, "  "), out.S(style, "%s", p.Severity), out.S(out.Plain, " %s: %s [%s]", p.Direction, p.Path, p.Code))
-		t.Para("    ", "%s", sentence(p.Reason))
-		t.Para("    -> ", "%s", sentence(p.Remedy))
+		t.Para("    ", "%s", p.Reason)
+		t.Para("    -> ", "%s", p.Remedy)
 		if len(one.Against) > 1 {
 			t.Para("    against ", "%s", p.Against)
 		}
 	}
 	t.Blank()
-}
-
-// sentence makes a sentence of a part of one.
-func sentence(s string) string {
-	if s == "" {
-		return s
-	}
-	s = strings.ToUpper(s[:1]) + s[1:]
-	if !strings.ContainsAny(s[len(s)-1:], ".!?") {
-		s += "."
-	}
-	return s
 }
 
 // counted returns "1 schema" or "2 schemas".

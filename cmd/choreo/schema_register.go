@@ -24,10 +24,10 @@ func (c *cli) schemaRegister() *cobra.Command {
 		Use:   "register SUBJECT FILE [flags]",
 		Short: "make a schema the next version of a subject",
 		Long: `Makes the schema of FILE, or of REV:PATH in git, the next version of a subject.
-It is checked against the earlier versions first; where it breaks the mode, nothing
-is registered and the exit code is 1. What a .proto file imports is registered
-before it, under the name by which it is imported. A schema that is registered
-already keeps its version.
+It is checked against the earlier versions first; where it breaks the mode,
+nothing is registered and the exit code is 1. What a .proto file imports is
+registered before it, under the name by which it is imported. A schema that is
+registered already keeps its version.
 
 Services register what they write by themselves when they start: this command is
 for those who want a pipeline to do it.`,

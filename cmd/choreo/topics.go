@@ -41,8 +41,8 @@ func (s *topology) flags(cmd *cobra.Command) {
 }
 
 func (s *topology) sizeFlags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&s.partitions, "partitions", 12, "partitions of topics by saga id: how many processes of a service can share the work, as a `number`")
-	cmd.Flags().IntVar(&s.replicas, "replication", 0, "replicas of each topic, as a `number` (default the broker's)")
+	cmd.Flags().IntVar(&s.partitions, "partitions", 12, "`number` of partitions of topics by saga id: it bounds how many processes of a service can share the work")
+	cmd.Flags().IntVar(&s.replicas, "replication", 0, "`number` of replicas of each topic (default the broker's)")
 	cmd.Flags().DurationVar(&s.retention, "retention", 30*24*time.Hour, "how long events are kept, as a Go `duration`: longer than an outage of a service and the life of a saga; negative is without end")
 }
 
@@ -146,8 +146,8 @@ func (c *cli) topicsPlan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan FILE|DIR… [flags]",
 		Short: "say what differs from the topics that sagas need",
-		Long: `Says what it takes to bring the topics of a cluster to what the definitions need,
-and changes nothing. The exit code is 0 whether anything differs or not.`,
+		Long: `Says what it takes to bring the topics of a cluster to what the definitions
+need, and changes nothing. The exit code is 0 whether anything differs or not.`,
 		Example: `  choreo topics plan sagas/ --brokers localhost:9092
   choreo topics plan sagas/ --partitions 24 --replication 3 --retention 1440h`,
 		Args:              fileArgs(1, -1),
@@ -170,9 +170,10 @@ func (c *cli) topicsApply() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply FILE|DIR… [flags]",
 		Short: "make the topics that sagas need",
-		Long: `Shows what differs, as 'choreo topics plan' does, asks, and makes it so. Nothing is
-deleted and no topic is made smaller: what would need that is named, left alone, and
-makes the exit code 1. To apply twice, or from two places at once, is harmless.`,
+		Long: `Shows what differs, as 'choreo topics plan' does, asks, and makes it so. Nothing
+is deleted and no topic is made smaller: what would need that is named, left
+alone, and makes the exit code 1. To apply twice, or from two places at once, is
+harmless.`,
 		Example: `  choreo topics apply sagas/ --brokers localhost:9092
   choreo topics apply sagas/ --yes --replication 3      # in a pipeline
   choreo topics apply sagas/ --dry-run`,

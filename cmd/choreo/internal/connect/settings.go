@@ -69,9 +69,9 @@ func Variables() []Meaning {
 		all = append(all, Meaning{s.env, "as --" + s.flag})
 	}
 	return append(all,
-		Meaning{saslPassword, "password of --sasl-user; or the file that holds it in " + saslPassword + "_FILE"},
-		Meaning{registryPassword, "password of --registry-user; or the file that holds it in " + registryPassword + "_FILE"},
-		Meaning{registryToken, "bearer token for the registry; or the file that holds it in " + registryToken + "_FILE"},
+		Meaning{saslPassword, "password of --sasl-user, or its file in …_FILE"},
+		Meaning{registryPassword, "password of --registry-user, or its file in …_FILE"},
+		Meaning{registryToken, "bearer token for the registry, or its file in …_FILE"},
 		Meaning{configFile, "the file of profiles"},
 	)
 }

@@ -35,6 +35,9 @@ type blob struct {
 // repository to the current folder besides: "" or one that ends in "/".
 func openRevision(ctx context.Context, rev string) (*revision, string, error) {
 	prefix, err := git(ctx, "rev-parse", "--show-prefix")
+	if err != nil && strings.Contains(err.Error(), "not a git repository") {
+		return nil, "", exit.NotFoundf("the current folder is in no git repository")
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -42,7 +45,7 @@ func openRevision(ctx context.Context, rev string) (*revision, string, error) {
 	if err != nil {
 		var ended *exec.ExitError
 		if errors.As(err, &ended) {
-			return nil, "", exit.NotFoundf("git knows no revision %q: see 'git branch --all' and 'git tag'; a shallow clone needs 'git fetch --unshallow'", rev)
+			return nil, "", exit.NotFoundf("it knows no revision %q: see 'git branch --all' and 'git tag'; a shallow clone needs 'git fetch --unshallow'", rev)
 		}
 		return nil, "", err
 	}

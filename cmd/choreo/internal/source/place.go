@@ -80,7 +80,7 @@ func onDisk(arg string) (*Place, error) {
 func inRevision(ctx context.Context, arg, rev, name string) (*Place, error) {
 	files, prefix, err := openRevision(ctx, rev)
 	if err != nil {
-		return nil, fmt.Errorf("there is no file or folder %q, and as a git revision: %w", arg, err)
+		return nil, fmt.Errorf("there is no file or folder %q, and for git: %w", arg, err)
 	}
 	if name == "." || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") {
 		name = prefix + name

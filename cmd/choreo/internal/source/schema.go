@@ -20,17 +20,11 @@ import (
 // Extensions returns those of files that hold schemas.
 func Extensions() []string { return []string{".avsc", ".proto", ".json"} }
 
-// KindOf tells the language of a schema by the name of its file.
-func KindOf(file string) (schema.Kind, error) {
-	switch path.Ext(file) {
-	case ".avsc":
-		return schema.Avro, nil
-	case ".proto":
-		return schema.Protobuf, nil
-	case ".json":
-		return schema.JSONType, nil
-	}
-	return "", exit.Usagef("%s is no schema by its name: a file ends in .avsc (Avro), .proto (Protobuf) or .json (JSON Schema)", file)
+// kindOf tells the language of a schema by the name of its file.
+func kindOf(file string) (schema.Kind, bool) {
+	kinds := map[string]schema.Kind{".avsc": schema.Avro, ".proto": schema.Protobuf, ".json": schema.JSONType}
+	kind, ok := kinds[path.Ext(file)]
+	return kind, ok
 }
 
 // Schema reads the schema in a file below the place, "." for the place itself, with what it
@@ -38,9 +32,9 @@ func KindOf(file string) (schema.Kind, error) {
 // name: what it is compared with decides what is meant.
 func (p *Place) Schema(inside string) (schema.Schema, error) {
 	full := path.Join(p.Path, inside)
-	kind, err := KindOf(full)
-	if err != nil {
-		return schema.Schema{}, err
+	kind, ok := kindOf(full)
+	if !ok {
+		return schema.Schema{}, exit.Usagef("%s is no schema by its name: that ends in .avsc (Avro), .proto (Protobuf) or .json (JSON Schema)", p.Name(inside))
 	}
 	data, err := read(p.FS, full)
 	if err != nil {

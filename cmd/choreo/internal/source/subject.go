@@ -2,7 +2,7 @@ package source
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -51,11 +51,11 @@ func NameAndVersion(arg string) (Subject, error) {
 // Until returns the versions of the subject up to the one that is meant, oldest first.
 func (s Subject) Until(ctx context.Context, registry schema.Registry) ([]schema.Version, error) {
 	all, err := registry.Versions(ctx, s.Name)
-	if err != nil {
-		return nil, fmt.Errorf("subject %s: %w", s.Name, err)
+	if errors.Is(err, schema.ErrUnknownSchema) || err == nil && len(all) == 0 {
+		return nil, exit.NotFoundf("there is no subject %q: 'choreo schema list' has them", s.Name)
 	}
-	if len(all) == 0 {
-		return nil, exit.NotFoundf("subject %s has no versions", s.Name)
+	if err != nil {
+		return nil, err
 	}
 	if s.Version == 0 {
 		return all, nil
