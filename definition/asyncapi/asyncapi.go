@@ -220,14 +220,15 @@ func serviceTags(defs []choreo.AnySaga) []tag {
 // channelOf describes a topic, with no messages yet.
 func (b *builder) channelOf(topic, title, description string) channel {
 	spec := b.topology[topic]
-	config := make(map[string]any, len(spec.Settings))
+	config := make(map[string]json.RawMessage, len(spec.Settings))
 	for name, value := range spec.Settings {
-		config[name] = value
+		setting := strconv.Quote(value) // Kafka's are words
 		if name == "cleanup.policy" {
-			config[name] = strings.Split(value, ",")
+			setting = "[" + strings.ReplaceAll(setting, ",", `","`) + "]"
 		} else if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			config[name] = n
+			setting = strconv.FormatInt(n, 10)
 		}
+		config[name] = json.RawMessage(setting)
 	}
 	return channel{
 		Address: topic, Title: title, Description: description, Messages: map[string]ref{},

@@ -30,12 +30,9 @@ const (
 func schemaRef(key string) string    { return "#/components/schemas/" + key }
 func text(about string) headerSchema { return headerSchema{Type: "string", Description: about} }
 
-// raw is a JSON text of a value that always has one.
+// raw is the JSON text of a schema of headers: texts, lists and maps of texts always have one.
 func raw(s headerSchema) json.RawMessage {
-	data, err := json.Marshal(s)
-	if err != nil { // texts, lists and maps of texts
-		panic(err)
-	}
+	data, _ := json.Marshal(s)
 	return data
 }
 
@@ -153,7 +150,9 @@ func events(d *choreo.Definition) []event {
 			}
 		}
 		add(choreo.RetryRequested, []string{operators})
-		add(choreo.ResolveRequested, []string{operators})
+		if past[s.Name] || d.Compensates(s.Name) {
+			add(choreo.ResolveRequested, []string{operators})
+		}
 		add(choreo.CommandRejected, owner)
 	}
 	return list
@@ -189,11 +188,24 @@ func (b *builder) saga(s Saga) error {
 				b.operate("receive", service, d.Name(), at)
 			}
 		}
-		if e.kind == choreo.AbortRequested && d.Pivot() == "" {
+		if closes(d, e) {
 			b.operate("receive", initiator, d.Name(), at)
 		}
 	}
 	return nil
+}
+
+// closes reports whether the initiator acts on an event: it answers or passes on what asks for
+// an abort, and keeps the deadline until the saga has closed.
+func closes(d *choreo.Definition, e event) bool {
+	switch e.kind {
+	case choreo.AbortRequested, choreo.Aborted, choreo.StepFailed:
+		return true
+	case choreo.StepCompleted:
+		return e.step == d.Pivot() || slices.Contains(d.Sinks(), e.step)
+	default:
+		return false
+	}
 }
 
 type namedHeaders struct {
@@ -259,9 +271,20 @@ func (b *builder) message(s Saga, e event, payloads map[string]payload, versionH
 		require("ce_target", headerSchema{Type: "string", Enum: d.Services(), Description: "The service that is to try again."})
 		headers.AllOf = append(headers.AllOf, headerSchema{Ref: schemaRef(stepHeaders)})
 	case choreo.ResolveRequested:
-		require("ce_resolve", headerSchema{Type: "string", Enum: []string{string(choreo.ResolveDone), string(choreo.ResolveUndone)}})
+		how := choreo.ResolveDone // a stuck step, with the output that it would have given
+		if d.Compensates(e.step) {
+			how = choreo.ResolveUndone
+		} else {
+			b.data(&m, d, e.step, payloads)
+		}
+		require("ce_resolve", headerSchema{Type: "string", Const: string(how)})
 		headers.AllOf = append(headers.AllOf, headerSchema{Ref: schemaRef(stepHeaders)})
 	case choreo.AbortRequested, choreo.Aborted:
+		if e.kind == choreo.AbortRequested {
+			headers.Properties["ce_home"] = headerSchema{
+				Type: "string", Const: "unknown", Description: "Who asks does not know the saga's partition: the initiator passes it on.",
+			}
+		}
 		headers.Properties["ce_force"] = headerSchema{Type: "string", Const: "true", Description: "Turns back also what would stay as it is."}
 		headers.AllOf = append(headers.AllOf, headerSchema{Ref: schemaRef(stepHeaders)})
 	case choreo.AbortRejected, choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected, choreo.StepSkipped,

@@ -61,10 +61,10 @@ type channelBindings struct {
 }
 
 type channelBinding struct {
-	Partitions    int            `json:"partitions"`
-	Replicas      int            `json:"replicas,omitempty"`
-	Configuration map[string]any `json:"topicConfiguration"` // as Kafka's settings: texts, numbers, lists
-	Version       string         `json:"bindingVersion"`
+	Partitions    int                        `json:"partitions"`
+	Replicas      int                        `json:"replicas,omitempty"`
+	Configuration map[string]json.RawMessage `json:"topicConfiguration"`
+	Version       string                     `json:"bindingVersion"`
 }
 
 type operation struct {

@@ -316,6 +316,9 @@ func (d *drawing) boxes() {
 		}
 	}
 	d.Width, d.Height = size.X, size.Y
+	if d.Direction == Right && d.PastPivot > 0 {
+		d.Height += 20 // for the words about what lies past the pivot
+	}
 }
 
 // side returns where a box ends along the direction, or begins.

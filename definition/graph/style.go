@@ -74,8 +74,8 @@ const darkStyles = `.choreo-graph text{fill:#e6e8ee}
 
 // hueOf spreads the services over the colours and keeps clear of the red of compensations.
 func hueOf(n, services int) int {
-	const from, span = 205, 290
-	return (from + n*span/services) % 360
+	const from, span, first = 25, 310, 180
+	return from + (first+n*span/services)%span
 }
 
 // hsl returns a colour by hue in degrees, saturation and lightness in percent, after the

@@ -58,7 +58,7 @@ func (p *picture) draw() []byte {
 	p.drawEdges()
 	p.drawBoxes()
 	p.WriteString("</g>\n")
-	p.zoneText(left)
+	p.zoneText(left, width)
 	fmt.Fprintf(p, "<g transform=\"translate(%d %d)\">\n", margin, header+p.Layout.Height)
 	p.Write(legend.Bytes())
 	p.WriteString("</g>\n</svg>\n")
@@ -97,14 +97,30 @@ func (p *picture) zone(left, width int) {
 }
 
 // zoneText says what the shade means, above the edges.
-func (p *picture) zoneText(left int) {
+func (p *picture) zoneText(left, width int) {
 	place := fmt.Sprintf(`x="8" y="%d"`, header+p.PastPivot+15)
-	if p.Direction == Right {
-		place = fmt.Sprintf(`transform="translate(%d %d) rotate(90)"`, left+p.PastPivot+5, header+2)
+	switch {
+	case p.Direction == Right: // below all boxes
+		place = fmt.Sprintf(`x="%d" y="%d"`, left+p.PastPivot+8, header+p.Layout.Height-2)
+	case p.crossed(150 - left):
+		place = fmt.Sprintf(`x="%d" y="%d" text-anchor="end"`, width-8, header+p.PastPivot+15)
 	}
 	if p.PastPivot > 0 {
 		fmt.Fprintf(p, "<text class=\"small halo pasttext\" %s>from here only forward</text>\n", place)
 	}
+}
+
+// crossed reports whether an edge enters the part past the pivot left of a place.
+func (p *picture) crossed(right int) bool {
+	return slices.ContainsFunc(p.Edges, func(e Edge) bool {
+		for n := 3; n < len(e.Curve); n += 3 {
+			a, b := e.Curve[n-3], e.Curve[n]
+			if a.Y <= p.PastPivot+20 && b.Y >= p.PastPivot && min(a.X, b.X) < right {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func (p *picture) drawEdges() {
@@ -203,7 +219,8 @@ func (p *picture) drawStep(i int) {
 		} else if n > b.NameLines {
 			class = "small mark"
 		}
-		p.printf(fmt.Sprintf(`<text class="%s" x="%d" y="%d">`, class, middle, y+n*line)+"%s</text>", text)
+		fmt.Fprintf(p, `<text class=%q x="%d" y="%d">`, class, middle, y+n*line)
+		p.printf("%s</text>", text)
 	}
 	p.WriteString("</g>\n")
 }

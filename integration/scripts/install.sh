@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
-# Maven for Kafka and the schema registry, the PostgreSQL server, and a few small tools.
-# On Debian and its like, as root; elsewhere it says what is missing.
+# Installs what the local servers need and this machine lacks: Java 17 or newer and
+# Maven for Kafka and the schema registry, the PostgreSQL server, and a few small tools;
+# and Node and Graphviz, which read what Choreo writes. On Debian and its like, as root;
+# elsewhere it says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -26,6 +28,9 @@ has_java || packages+=(default-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
 has_postgres || packages+=(postgresql)
 command -v ps >/dev/null || packages+=(procps)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
+command -v dot >/dev/null || packages+=(graphviz)
 if is_root; then
 	command -v setpriv >/dev/null || packages+=(util-linux)
 fi

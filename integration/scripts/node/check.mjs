@@ -2,7 +2,7 @@
 // the official parser, flowcharts with Mermaid itself. Prints a line for each fault and
 // ends with 1 where there is one.
 //
-//	node check.mjs FILE...    .json and .yaml are AsyncAPI, .mmd is Mermaid
+//     node check.mjs FILE...    .json and .yaml are AsyncAPI, .mmd is Mermaid
 import { readFile } from 'node:fs/promises'
 import { AvroSchemaParser } from '@asyncapi/avro-schema-parser'
 import { Parser } from '@asyncapi/parser'
