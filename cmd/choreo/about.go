@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/out"
@@ -145,6 +146,19 @@ not exist. The pages are dated by SOURCE_DATE_EPOCH where that is set.`,
 	}
 }
 
+// markdown makes what help shows as it is into what a manual page is made from.
+func markdown(text string) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		if strings.HasPrefix(p, "  ") {
+			paragraphs[i] = "  " + strings.ReplaceAll(p, "\n", "\n  ") // a block that stays as it is
+		} else {
+			paragraphs[i] = strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`).Replace(p)
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
 // page writes the manual page of a command.
 func (c *cli) page(folder string, cmd *cobra.Command) error {
 	shown := *cmd
@@ -153,7 +167,12 @@ func (c *cli) page(folder string, cmd *cobra.Command) error {
 			shown.Long += "\n\n# " + strings.ToUpper(topic.Name()) + "\n" + topic.Long
 		}
 	}
+	shown.Long = markdown(shown.Long)
 	shown.DisableAutoGenTag = true
+	if cmd.HasAvailableSubCommands() {
+		shown.Use += " COMMAND"
+	}
+	shown.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = meaning(f) }) // they are of this run alone
 	header := &doc.GenManHeader{Section: "1", Source: "choreo " + thisBuild().Version, Manual: "Choreo"}
 	header.Title = strings.ToUpper(strings.ReplaceAll(cmd.CommandPath(), " ", "-"))
 	if epoch := c.env("SOURCE_DATE_EPOCH"); epoch != "" {

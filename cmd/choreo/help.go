@@ -55,10 +55,11 @@ func help(cmd *cobra.Command, w io.Writer) {
 // describe writes a flag with what it means, its default and its variable.
 func describe(t *out.Text, f *pflag.Flag) {
 	const column = 26
-	value, usage := pflag.UnquoteUsage(f)
-	if words, ok := f.Value.(*choice); ok {
+	shown := *f
+	shown.Usage = meaning(f)
+	value, usage := pflag.UnquoteUsage(&shown)
+	if _, ok := f.Value.(*choice); ok {
 		value = "word"
-		usage += ": " + strings.Join(words.words, ", ")
 	}
 	head := "      --" + f.Name
 	if f.Shorthand != "" {
@@ -66,9 +67,6 @@ func describe(t *out.Text, f *pflag.Flag) {
 	}
 	if value != "" {
 		head += " " + strings.ToUpper(value)
-	}
-	if variable := connect.Variable(f.Name); variable != "" {
-		usage += " [" + variable + "]"
 	}
 	if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" {
 		usage += " (default " + strings.TrimSuffix(f.DefValue, "0m0s") + ")"
@@ -78,6 +76,18 @@ func describe(t *out.Text, f *pflag.Flag) {
 		head = ""
 	}
 	t.Para(fmt.Sprintf("%-*s", column, head), "%s", usage)
+}
+
+// meaning says what a flag is for, with the words that it takes and its variable.
+func meaning(f *pflag.Flag) string {
+	usage := f.Usage
+	if words, ok := f.Value.(*choice); ok {
+		usage += ": " + strings.Join(words.words, ", ")
+	}
+	if variable := connect.Variable(f.Name); variable != "" {
+		usage += " [" + variable + "]"
+	}
+	return usage
 }
 
 func useLine(cmd *cobra.Command) string {

@@ -13,6 +13,7 @@ import (
 	"github.com/choreo-go/choreo/cmd/choreo/internal/out"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/source"
 	"github.com/choreo-go/choreo/schema"
+	"github.com/choreo-go/choreo/schema/avro"
 	"github.com/choreo-go/choreo/schema/compat"
 )
 
@@ -92,9 +93,7 @@ func (c *cli) register(ctx context.Context, r *registration) error {
 	if err != nil && !errors.Is(err, schema.ErrUnknownSchema) {
 		return err
 	}
-	same := slices.IndexFunc(versions, func(v schema.Version) bool {
-		return v.Schema.Kind == r.schema.Kind && v.Schema.Text == r.schema.Text
-	})
+	same := slices.IndexFunc(versions, func(v schema.Version) bool { return isThat(v, r.schema) })
 	if same < 0 {
 		if err := c.admits(ctx, r, versions); err != nil {
 			return err
@@ -123,6 +122,19 @@ func (c *cli) register(ctx context.Context, r *registration) error {
 			t.Para("", "Would register version %d of %s. Nothing was changed.", r.Version, r.Subject)
 		}
 	})
+}
+
+// isThat reports whether a version is that schema. Where ids are fingerprints, schemas of one
+// fingerprint are one.
+func isThat(v schema.Version, s schema.Schema) bool {
+	if v.Schema.Kind != s.Kind {
+		return false
+	}
+	if s.Kind == schema.Avro && v.ID.Framing == schema.SingleObject {
+		fingerprint, err := avro.Fingerprint(s.Text)
+		return err == nil && fingerprint == v.ID.Number
+	}
+	return v.Schema.Text == s.Text
 }
 
 // admits reports what the mode forbids, if anything.
