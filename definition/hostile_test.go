@@ -32,7 +32,10 @@ func TestHostileFiles(t *testing.T) {
 			names = append(names, fmt.Sprintf("s%d", i))
 		}
 	}
-	payloads := "payloads: &p {" + strings.Repeat("p: {schema: a.json}, ", 60_000) + "}\n"
+	var payloads strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&payloads, "  p%d: {schema: a.json}\n", i)
+	}
 	for name, test := range map[string]struct {
 		text string
 		code definition.Code
@@ -41,7 +44,8 @@ func TestHostileFiles(t *testing.T) {
 		"bomb":              {head + bomb + "steps: *j\n", "unknown-key"},
 		"many steps":        {head + "steps:\n" + steps.String(), "too-large"},
 		"one step repeated": {head + "x: &s {owner: x, refuses: &r [" + strings.Repeat("a, ", 300) + "]}\nsteps:\n" + aliased.String(), "too-large"},
-		"many payloads":     {head + payloads, "too-large"},
+		"many payloads":     {head + "payloads:\n" + payloads.String(), "too-large"},
+		"many faults":       {head + "payloads:\n" + strings.Repeat("  p: {}\n", 20_000), "duplicate-key"},
 		"deep flow":         {head + "steps: " + strings.Repeat("[", 20_000), "yaml"},
 		"deep mappings":     {head + "steps: " + strings.Repeat("{a: ", 9000) + strings.Repeat("}", 9000), "unknown-key"},
 		"deep blocks":       {head + "steps: " + strings.Repeat("- ", 20_000), "yaml"},
@@ -61,6 +65,7 @@ func TestHostileFiles(t *testing.T) {
 			findings := definition.FindingsOf(err)
 			require.NotEmpty(t, findings)
 			require.Less(t, time.Since(start), 5*time.Second)
+			require.LessOrEqual(t, len(findings), 502)
 			var codes []definition.Code
 			for _, f := range findings {
 				codes = append(codes, f.Code)

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/definition"
@@ -45,6 +48,58 @@ func TestFaultsOfGoDefinitions(t *testing.T) {
 	require.Equal(t, "a/1", found["no-owner"].Definition)
 	require.Equal(t, 3, found["binding"].Line)
 	require.Nil(t, definition.FindingsOf(errors.New("another")))
+}
+
+func TestAGoDefinitionIsLintedWithoutPlaces(t *testing.T) {
+	one := choreo.NewStep[placed, struct{}]("one")
+	define := func(version int) *definition.Document {
+		saga, err := choreo.Define[placed]("a", version, one.OwnedBy("x").Encoding("text"), choreo.Encoding("a b"))
+		require.NoError(t, err)
+		d, err := definition.FromGo(saga, nil)
+		require.NoError(t, err)
+		require.Same(t, saga.Definition, d.Def())
+		return d
+	}
+	var lines []string
+	for _, f := range definition.Lint([]*definition.Document{define(1), define(1)}, nil) {
+		require.Zero(t, f.Line)
+		lines = append(lines, string(f.Code)+" "+f.Step)
+	}
+	require.Equal(t, []string{
+		"duplicate-version ", "encoding ", "encoding ", "encoding one", "encoding one", "no-schema ", "no-schema ",
+	}, lines)
+}
+
+// TestTheLongestWayIsThatOfAllAttempts finds the shortest deadline that is not too short, by
+// adding up what one step may take.
+func TestTheLongestWayIsThatOfAllAttempts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := policy(t)
+		p.Jitter = 0
+		if p == (choreo.RetryPolicy{}) {
+			p = choreo.FixedRetry(2, time.Second)
+		}
+		timeout := time.Duration(rapid.IntRange(1, 1000).Draw(t, "timeout")) * time.Millisecond
+		sum := timeout
+		for attempt := 1; !p.Exhausted(attempt); attempt++ {
+			delay := p.Delay(attempt, 0)
+			if delay > 1000*time.Hour || sum > 100_000*time.Hour {
+				t.Skip("longer than anyone would wait")
+			}
+			sum += delay + timeout
+		}
+		short := func(deadline time.Duration) bool {
+			def, err := choreo.FromSpec(choreo.Spec{
+				Name: "a", Version: 1, Deadline: deadline,
+				Steps: []choreo.StepDef{{Name: "one", Owner: "x", Timeout: timeout, Retry: p, NoCompensate: true}},
+			})
+			require.NoError(t, err)
+			findings := definition.Lint([]*definition.Document{{Definition: def}}, nil)
+			return slices.ContainsFunc(findings, func(f definition.Finding) bool { return f.Code == "deadline-short" })
+		}
+		require.False(t, short(sum))
+		require.True(t, sum == 1 || short(sum-1))
+	})
 }
 
 func TestLintFilesTellsFaultsAndGoesOn(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	maxSteps      = 300
 	maxReferences = 5000   // entries of lists, in all
 	maxNodes      = 50_000 // read from the YAML, what aliases repeat counts again
+	maxFaults     = 500    // told of one file
 )
 
 // source reads the nodes of one YAML file. It collects every fault and goes on.
@@ -59,6 +60,12 @@ type field struct {
 }
 
 func (s *source) fault(code Code, n *yaml.Node, at keys, wayOut, format string, args ...any) {
+	if len(s.findings) == maxFaults {
+		code, wayOut, format, args = "too-large", "mend those first", "there are more faults than %d: the rest is not told", []any{maxFaults}
+	}
+	if len(s.findings) > maxFaults {
+		return
+	}
 	f := Finding{
 		Code: code, Severity: Error, Step: at.step(), File: s.file,
 		Reason: fmt.Sprintf(format, args...), WayOut: wayOut,
@@ -111,7 +118,7 @@ func (s *source) syntax(err error) {
 func (s *source) follow(n *yaml.Node) *yaml.Node {
 	if s.nodes++; s.nodes > maxNodes {
 		if s.nodes == maxNodes+1 {
-			s.fault("too-large", n, nil, "use fewer or smaller aliases", "the file grows to more than %d values with its aliases", maxNodes)
+			s.fault("too-large", n, nil, "split the saga, and use fewer or smaller aliases", "the file has more than %d values with what its aliases repeat", maxNodes)
 		}
 		return nil
 	}
