@@ -65,7 +65,19 @@ func (d *drawing) descend(t, upper, lower int) []spot {
 		path = append(path, spot{at, d.starts[l]}, spot{at, d.ends[l]})
 	}
 	end := d.meet(lower, t, true)
-	return append(path, spot{end, d.starts[l] - 12}, spot{end, d.side(lower, true)})
+	return straighten(append(path, spot{end, d.starts[l] - 12}, spot{end, d.side(lower, true)}))
+}
+
+// straighten leaves out the places in the midst of a straight line.
+func straighten(path []spot) []spot {
+	kept := path[:1]
+	for n := 1; n < len(path); n++ {
+		if last := kept[len(kept)-1].across; n+1 < len(path) && path[n].across == last && path[n+1].across == last {
+			continue
+		}
+		kept = append(kept, path[n])
+	}
+	return kept
 }
 
 // stub returns how far an edge goes straight before it may swing: past its name, if it has one.

@@ -12,14 +12,14 @@ func (p *picture) style() {
 	var dark strings.Builder
 	for n := range p.services {
 		hue := hueOf(n, len(p.services))
-		fmt.Fprintf(p, ".choreo-graph .s%d .box{fill:%s;stroke:%s}\n", n, hsl(hue, 72, 94), hsl(hue, 50, 40))
-		fmt.Fprintf(&dark, ".choreo-graph .s%d .box{fill:%s;stroke:%s}\n", n, hsl(hue, 34, 20), hsl(hue, 50, 62))
+		fmt.Fprintf(p, ".%s .s%d .box{fill:%s;stroke:%s}\n", p.scope(), n, hsl(hue, 72, 94), hsl(hue, 50, 40))
+		fmt.Fprintf(&dark, ".%s .s%d .box{fill:%s;stroke:%s}\n", p.scope(), n, hsl(hue, 34, 20), hsl(hue, 50, 62))
 	}
 	fmt.Fprintf(p, "@media (prefers-color-scheme:dark){\n%s%s}\n</style>\n<defs>\n", darkStyles, dark.String())
 	for _, kind := range []Kind{Start, After, Uses, UndoUses, Undo} {
-		fmt.Fprintf(p, `<marker id="choreo-%s" class="head %s" viewBox="0 0 8 8" refX="7.5" refY="4" `+
+		fmt.Fprintf(p, `<marker id="%s-%s" class="head %s" viewBox="0 0 8 8" refX="7.5" refY="4" `+
 			`markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0.5L8 4L0 7.5z"/></marker>`+"\n",
-			kind, kind)
+			p.scope(), kind, kind)
 	}
 	p.WriteString("</defs>\n")
 }

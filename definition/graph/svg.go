@@ -14,7 +14,8 @@ import (
 // other file. It follows the reader's light or dark colours, and says the same in words to
 // who cannot see it. Every element of a step has the class "step" and its name in data-step,
 // every edge its ends in data-from and data-to, for pages that draw states into it. Its own
-// styles hold within the class "choreo-graph" alone.
+// styles hold within the class "choreo-graph" alone, and pictures of several sagas may stand
+// in one page.
 func SVG(saga choreo.AnySaga, opts Options) []byte {
 	m := newModel(saga)
 	p := &picture{model: m, Layout: arrange(m, opts)}
@@ -39,10 +40,10 @@ func (p *picture) draw() []byte {
 	width := max(p.Layout.Width+2*margin, textWidth(caption, smallChar)+2*margin, leastWidth)
 	legend := p.legend(width - 2*margin)
 	height := header + p.Layout.Height + legend.height + margin
-	fmt.Fprintf(p, `<svg xmlns="http://www.w3.org/2000/svg" class="choreo-graph" role="img" `+
-		`aria-labelledby="choreo-title choreo-desc" viewBox="0 0 %d %d" width="%d" height="%d">`+"\n",
-		width, height, width, height)
-	p.printf("<title id=\"choreo-title\">Saga %s</title>\n<desc id=\"choreo-desc\">", p.def.String())
+	fmt.Fprintf(p, `<svg xmlns="http://www.w3.org/2000/svg" class="choreo-graph %[3]s" role="img" `+
+		`aria-labelledby="%[3]s-title %[3]s-desc" viewBox="0 0 %[1]d %[2]d" width="%[1]d" height="%[2]d">`+"\n",
+		width, height, p.scope())
+	p.printf("<title id=\"%s-title\">Saga %s</title>\n<desc id=\"%s-desc\">", p.scope(), p.def.String(), p.scope())
 	p.printf("%s. ", caption)
 	for i := range p.steps {
 		p.printf("%s ", p.sentence(i))
@@ -64,6 +65,9 @@ func (p *picture) draw() []byte {
 	p.WriteString("</g>\n</svg>\n")
 	return p.Bytes()
 }
+
+// scope is what ids begin with, and a class of its own: several pictures may stand in a page.
+func (p *picture) scope() string { return fmt.Sprintf("choreo-%s-%d", p.def.Name(), p.def.Version()) }
 
 // printf writes strings as text that is no markup, whatever stands in them.
 func (p *picture) printf(format string, texts ...string) { writeText(&p.Buffer, format, texts...) }
@@ -133,7 +137,7 @@ func (p *picture) drawEdges() {
 		for n := 1; n < len(e.Curve); n += 3 {
 			p.curveTo(e.Curve[n-1], e.Curve[n], e.Curve[n+1], e.Curve[n+2])
 		}
-		p.printf(`" marker-end="url(#choreo-`+string(e.Kind)+`)"><title>%s</title></path>`+"\n", edgeTitle(e))
+		p.printf(`" marker-end="url(#`+p.scope()+`-`+string(e.Kind)+`)"><title>%s</title></path>`+"\n", edgeTitle(e))
 	}
 	for _, l := range p.Labels {
 		anchor := ""
@@ -264,7 +268,7 @@ func (p *picture) legend(width int) *key {
 		{Undo, "is undone after"},
 	} {
 		if has(l.kind) {
-			k.entry(fmt.Sprintf(`<path class="edge %s" d="M0 0H26" marker-end="url(#choreo-%s)"/>`, l.kind, l.kind), l.text)
+			k.entry(fmt.Sprintf(`<path class="edge %s" d="M0 0H26" marker-end="url(#%s-%s)"/>`, l.kind, p.scope(), l.kind), l.text)
 		}
 	}
 	if slices.Contains(p.undoable, true) {
