@@ -9,6 +9,12 @@ import (
 	"pgregory.net/rapid"
 )
 
+// stricter says whether the fault is one that twmb does not look for: it lets bytes be any text and any
+// decimal.
+func stricter(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "not valid UTF-8") || strings.Contains(err.Error(), "more than 6 digits"))
+}
+
 func TestAnotherImplementationReadsAndWritesTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawer{t: t}
@@ -33,8 +39,8 @@ func TestAnotherImplementationReadsAndWritesTheSame(t *testing.T) {
 		_, err = other.Decode(body, &theirs)
 		require.NoError(t, err, text)
 		ours, _, err := decodeAny(text, text, body)
-		if err != nil && strings.Contains(err.Error(), "not valid UTF-8") {
-			return // nor do they look whether such bytes are text
+		if stricter(err) {
+			return
 		}
 		require.NoError(t, err, text)
 		require.Equal(t, alike(theirs), alike(ours), text)
@@ -56,6 +62,11 @@ func TestAnotherImplementationResolvesTheSame(t *testing.T) {
 		if err != nil {
 			t.Skip("the change made no schema", err)
 		}
+		if _, err := parse(schemaOf(reader)); err != nil {
+			// They take a name ahead of its definition, which the specification forbids.
+			require.ErrorContains(t, err, "which neither it nor its references define")
+			return
+		}
 		body, err := encodeAny(writer, d.value(n))
 		require.NoError(t, err, writer)
 
@@ -67,8 +78,8 @@ func TestAnotherImplementationResolvesTheSame(t *testing.T) {
 		}
 		read++
 		require.False(t, certain && err != nil, "%s\n%s\n%v", writer, reader, err)
-		if err != nil && strings.Contains(err.Error(), "not valid UTF-8") {
-			return // they let bytes be any string
+		if stricter(err) {
+			return
 		}
 		var theirs any
 		_, theirErr := resolved.Decode(body, &theirs)

@@ -1,6 +1,9 @@
 package avro
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // flights makes each value once, however many ask for it at a time. A failure is shared by those
 // who waited for it and then forgotten, so that neither an outage nor a made-up key stays.
@@ -30,14 +33,22 @@ func (f *flights[K, V]) get(key K, produce func() (V, error)) (V, error) {
 		<-other.done
 		return other.value, other.err
 	}
-	own := &flight[V]{done: make(chan struct{})}
+	own := &flight[V]{done: make(chan struct{}), err: errNotMade}
 	if f.going == nil {
 		f.going = map[K]*flight[V]{}
 	}
 	f.going[key] = own
 	f.mu.Unlock()
 
+	defer f.land(key, own)
 	own.value, own.err = produce()
+	return own.value, own.err
+}
+
+// errNotMade is for those who wait where the methods of a Go type panic.
+var errNotMade = errors.New("avro: whoever asked first has panicked")
+
+func (f *flights[K, V]) land(key K, own *flight[V]) {
 	f.mu.Lock()
 	if own.err == nil {
 		f.made.Store(key, own.value)
@@ -45,7 +56,6 @@ func (f *flights[K, V]) get(key K, produce func() (V, error)) (V, error) {
 	delete(f.going, key)
 	f.mu.Unlock()
 	close(own.done)
-	return own.value, own.err
 }
 
 func (f *flights[K, V]) known(key K) (V, bool) {

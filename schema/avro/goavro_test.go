@@ -39,6 +39,12 @@ func TestWhatGoavroIsSpared(t *testing.T) {
 			`["null",{"type":"enum","name":"a.E","symbols":["X"]},{"type":"enum","name":"b.E","symbols":["Y"]}]`, "Y",
 		},
 		{"a record in a namespaced union", `["null",{"type":"record","name":"a.b.R","fields":[{"name":"n","type":["null","a.b.R"]}]}]`, map[string]any{"n": map[string]any{"n": nil}}},
+		{
+			"a name that is nearer",
+			`{"type":"record","name":"T","fields":[{"name":"a","type":{"type":"enum","name":"B","symbols":["FAR"]}},
+				{"name":"r","type":{"type":"record","name":"x.R","fields":[{"name":"p","type":{"type":"enum","name":"B","symbols":["NEAR"]}},{"name":"q","type":"B"}]}}]}`,
+			map[string]any{"a": "FAR", "r": map[string]any{"p": "NEAR", "q": "NEAR"}},
+		},
 		{"fixed of no bytes", `{"type":"array","items":{"type":"fixed","name":"F","size":0}}`, []any{[]byte{}, []byte{}}},
 		{"an error", `{"type":"error","name":"E","fields":[{"name":"m","type":"string"}]}`, map[string]any{"m": "x"}},
 		{"text that reads null", `["null","string"]`, "null"},

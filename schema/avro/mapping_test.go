@@ -153,6 +153,22 @@ func TestPayloadsThatAreNoRecords(t *testing.T) {
 	require.Len(t, data, 5, "the id alone")
 }
 
+func TestTimesOfAZone(t *testing.T) {
+	type Times struct {
+		Day   time.Time `avro:"day,date"`
+		Local time.Time `avro:"local,local-timestamp-millis"`
+		At    time.Time `avro:"at,timestamp-millis"`
+	}
+	zone := time.FixedZone("", 3*3600)
+	for year := 1958; year < 2030; year += 8 {
+		at := time.Date(year, 2, 28, 1, 2, 3, 999_999_999, zone) // the day before, in UTC
+		require.Equal(t, Times{
+			Day: time.Date(year, 2, 28, 0, 0, 0, 0, time.UTC), Local: time.Date(year, 2, 28, 1, 2, 3, 999_000_000, time.UTC),
+			At: time.Date(year, 2, 27, 22, 2, 3, 999_000_000, time.UTC),
+		}, roundTrip(t, Times{at, at, at}))
+	}
+}
+
 type hidden struct {
 	Seen string `avro:"seen"`
 }

@@ -33,6 +33,8 @@ type node struct {
 	kind  kind
 	inner *node
 	union []*node
+	named *node  // what a node is that only names one
+	full  string // name with its namespace
 }
 
 type nodeField struct {
@@ -54,6 +56,9 @@ func (n *node) text() string {
 
 // form is the node as it stands within another.
 func (n *node) form() any {
+	if n.named != nil {
+		return n.full
+	}
 	if n.kind == kindUnion {
 		forms := make([]any, len(n.union))
 		for i, b := range n.union {
@@ -80,8 +85,10 @@ func (n *node) form() any {
 
 // drawer draws schemas, changes of them, and values.
 type drawer struct {
-	t     *rapid.T
-	names int
+	t      *rapid.T
+	names  int
+	around string  // the namespace
+	known  []*node // that can be named from anywhere
 }
 
 func (d *drawer) pick(label string, n int) int { return rapid.IntRange(0, n-1).Draw(d.t, label) }
@@ -94,18 +101,29 @@ func (d *drawer) schema(depth int) *node {
 	if depth <= 0 {
 		nested = 0
 	}
-	switch d.pick("type", 6+nested) {
+	switch d.pick("type", 7+nested) {
 	case 0, 1, 2:
 		return d.simple()
 	case 3:
 		return d.annotated()
 	case 4:
-		return &node{kind: kindEnum, Name: d.name("E"), Namespace: d.namespace(), Symbols: []string{"A", "B", "C"}[:1+d.pick("symbols", 3)]}
+		return d.define(&node{kind: kindEnum, Name: d.name("E"), Namespace: d.namespace(), Symbols: []string{"A", "B", "C"}[:1+d.pick("symbols", 3)]})
 	case 5:
-		return &node{kind: kindFixed, Name: d.name("F"), Namespace: d.namespace(), Size: 1 + d.pick("size", 3)}
+		return d.define(&node{kind: kindFixed, Name: d.name("F"), Namespace: d.namespace(), Size: 1 + d.pick("size", 3)})
 	case 6:
-		return d.record(depth)
+		if len(d.known) == 0 {
+			return d.simple()
+		}
+		of := d.known[d.pick("known", len(d.known))]
+		out := *of
+		out.named = of
+		if d.around != "" && d.around == namespaceOf(of.full) && d.chance("short") {
+			out.full = shortName(of.full)
+		}
+		return &out
 	case 7:
+		return d.record(depth)
+	case 8:
 		k := kindArray
 		if d.chance("map") {
 			k = kindMap
@@ -147,8 +165,25 @@ func (d *drawer) namespace() *string {
 
 func (d *drawer) record(depth int) *node {
 	n := &node{kind: kindRecord, Name: d.name("R"), Namespace: d.namespace(), Fields: []nodeField{}}
+	outer := d.around
+	if n.Namespace != nil {
+		d.around = *n.Namespace
+	}
 	for i := range d.pick("fields", 4) {
 		n.Fields = append(n.Fields, nodeField{Name: fmt.Sprintf("f%d", i), node: d.schema(depth - 1)})
+	}
+	d.around = outer
+	return d.define(n)
+}
+
+// define makes a type known, unless it is of the null namespace: that cannot be named from another.
+func (d *drawer) define(n *node) *node {
+	namespace := d.around
+	if n.Namespace != nil {
+		namespace = *n.Namespace
+	}
+	if n.full = dotted(namespace, n.Name); namespace != "" {
+		d.known = append(d.known, n)
 	}
 	return n
 }
@@ -157,9 +192,12 @@ func (d *drawer) unionOf(depth int) *node {
 	n := &node{kind: kindUnion}
 	var kinds []kind
 	for range 1 + d.pick("branches", 3) {
+		known := len(d.known)
 		b := d.schema(depth - 1)
 		unnamed := b.Name == ""
-		if b.kind == kindUnion || unnamed && slices.Contains(kinds, b.kind) {
+		again := func(other *node) bool { return b.full != "" && shortName(other.full) == shortName(b.full) }
+		if b.kind == kindUnion || unnamed && slices.Contains(kinds, b.kind) || slices.ContainsFunc(n.union, again) {
+			d.known = d.known[:known]
 			continue
 		}
 		kinds = append(kinds, b.kind)
@@ -173,6 +211,9 @@ func (d *drawer) unionOf(depth int) *node {
 
 // changed draws how a reader may see a schema: much of it can be read, some cannot.
 func (d *drawer) changed(n *node) *node {
+	if n.named != nil {
+		return n
+	}
 	out := *n
 	out.Aliases = nil
 	if n.Name != "" && d.pick("rename", 8) == 0 {
@@ -245,7 +286,9 @@ func (d *drawer) changedFields(from []nodeField) []nodeField {
 	}
 	if d.chance("add field") {
 		f := nodeField{Name: "added", node: d.schema(1)}
-		if d.pick("default", 5) > 0 {
+		// The other implementation takes null for the default of a union that begins with it; the
+		// specification does not.
+		if f.node.kind == kindUnion && f.node.union[0].kind == kindNull || d.pick("default", 5) > 0 {
 			f.Default = json.RawMessage(d.initial(f.node))
 		}
 		out = append(out, f)
