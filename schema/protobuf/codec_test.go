@@ -165,14 +165,15 @@ func TestConfluentWireFormat(t *testing.T) {
 	for _, test := range []struct {
 		message proto.Message
 		index   []int
+		wire    string
 	}{
-		{order(), []int{0}},
-		{&pb.OrderPlaced_Line{Sku: "a"}, []int{0, 0}},
-		{&pb.Address{City: "b"}, []int{1}},
-		{&pb.OrderFailed{OrderId: "c"}, []int{2}},
-		{&pb.OrderFailed_Detail{Text: "d"}, []int{2, 0}}, // its map's entry does not count
-		{&pb.OrderFailed_Retry{Attempts: 5}, []int{2, 1}},
-		{&pb.Tree{}, []int{3}},
+		{order(), []int{0}, "00"},
+		{&pb.OrderPlaced_Line{Sku: "a"}, []int{0, 0}, "04 00 00"},
+		{&pb.Address{City: "b"}, []int{1}, "02 02"},
+		{&pb.OrderFailed{OrderId: "c"}, []int{2}, "02 04"},
+		{&pb.OrderFailed_Detail{Text: "d"}, []int{2, 0}, "04 04 00"}, // its map's entry does not count
+		{&pb.OrderFailed_Retry{Attempts: 5}, []int{2, 1}, "04 04 02"},
+		{&pb.Tree{}, []int{3}, "02 06"},
 	} {
 		typ := reflect.TypeOf(test.message)
 		data, err := prepared(t, registry, typ).Encode(test.message)
@@ -187,6 +188,7 @@ func TestConfluentWireFormat(t *testing.T) {
 		plain, err := newCodec(t, nil).Encode(test.message)
 		require.NoError(t, err)
 		require.Equal(t, plain, body)
+		require.Equal(t, test.wire, fmt.Sprintf("% x", data[5:len(data)-len(body)]))
 
 		framed, err := header.AppendEncode(nil, id, test.index)
 		require.NoError(t, err)
@@ -375,6 +377,10 @@ func TestNamesInASource(t *testing.T) {
 	require.Empty(t, name)
 	_, err = protobuf.Name("message {")
 	require.ErrorContains(t, err, "cannot be parsed")
+	_, err = protobuf.Name(strings.Repeat("message A{", 100_000))
+	require.ErrorContains(t, err, "braces more than 200 deep")
+	_, err = protobuf.Name("message A {}" + strings.Repeat("\n", 1<<20))
+	require.ErrorContains(t, err, "at most 1048576 are allowed")
 	const text = "package a.b; message First { message Inner {} }"
 	require.NoError(t, protobuf.Defines(text, "a.b.First.Inner"))
 	for _, name := range []string{"", "First", "a.b", "a.b.", "a.b.Inner", "a.b.First.", "a.b.First.Inner.More"} {

@@ -18,6 +18,9 @@ func parse(text string) (file *descriptorpb.FileDescriptorProto, err error) {
 			file, err = nil, fmt.Errorf("protobuf: the .proto source cannot be parsed: %v", r)
 		}
 	}()
+	if err := bounded(text); err != nil {
+		return nil, err
+	}
 	handler := reporter.NewHandler(nil)
 	tree, err := parser.Parse("schema.proto", strings.NewReader(text), handler)
 	if err != nil {
@@ -28,6 +31,27 @@ func parse(text string) (file *descriptorpb.FileDescriptorProto, err error) {
 		return nil, fmt.Errorf("protobuf: the .proto source cannot be parsed: %w", err)
 	}
 	return result.FileDescriptorProto(), nil
+}
+
+// bounded refuses what would keep the parser busy for seconds.
+func bounded(text string) error {
+	const maxBytes, maxDepth = 1 << 20, 200
+	if len(text) > maxBytes {
+		return fmt.Errorf("protobuf: the .proto source has %d bytes: at most %d are allowed", len(text), maxBytes)
+	}
+	depth := 0
+	for _, c := range []byte(text) {
+		switch c {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		}
+		if depth > maxDepth {
+			return fmt.Errorf("protobuf: the .proto source has braces more than %d deep", maxDepth)
+		}
+	}
+	return nil
 }
 
 // Name returns the full name of the first message in the source of a .proto file.

@@ -290,7 +290,7 @@ func TestVersionsOutliveCompaction(t *testing.T) {
 			writing.Go(func() {
 				defer g.leave()
 				for _, field := range order {
-					for try := 0; try < 100; try++ {
+					for range 100 {
 						if _, err := registries[i].Register(context.Background(), "s", record(fmt.Sprint("f", field))); err == nil {
 							break
 						}
