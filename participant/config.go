@@ -171,23 +171,28 @@ func (c *Config) withDefaults() (*Config, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	setDefault(&cfg.Namespace, "choreo")
-	if cfg.Build == "" {
-		cfg.Build = buildVersion()
-	}
-	setDefault(&cfg.Lanes, 32)
-	setDefault(&cfg.InFlight, 4096)
-	setDefault(&cfg.StopTimeout, 10*time.Second)
-	setDefault(&cfg.SessionTimeout, 10*time.Second)
-	setDefault(&cfg.OutageBackoff, 5*time.Second)
-	setDefault(&cfg.RelayPoll, time.Second)
-	setDefault(&cfg.ClockPoll, time.Second)
-	setDefault(&cfg.PruneEvery, time.Minute)
-	setDefault(&cfg.RetryInPlace, 50*time.Millisecond)
-	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
-	}
+	cfg.fill()
 	return &cfg, nil
+}
+
+// fill fills in the defaults that need no check.
+func (c *Config) fill() {
+	setDefault(&c.Namespace, "choreo")
+	if c.Build == "" {
+		c.Build = buildVersion()
+	}
+	setDefault(&c.Lanes, 32)
+	setDefault(&c.InFlight, 4096)
+	setDefault(&c.StopTimeout, 10*time.Second)
+	setDefault(&c.SessionTimeout, 10*time.Second)
+	setDefault(&c.OutageBackoff, 5*time.Second)
+	setDefault(&c.RelayPoll, time.Second)
+	setDefault(&c.ClockPoll, time.Second)
+	setDefault(&c.PruneEvery, time.Minute)
+	setDefault(&c.RetryInPlace, 50*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
 }
 
 // checkCodecs looks whether each media type has one codec, and each payload of the

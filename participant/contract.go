@@ -25,7 +25,8 @@ import (
 // between the two: of two that contradict each other, the one whose record comes later in
 // the topic takes it back and does not start.
 //
-// A service is not held against itself. What stands there is what the process said that
+// What a service has said before counts as replaced, and is worth a warning at most. What stands
+// there is what the process said that
 // started last, so that a deployment that goes back and forth, or one by one, ends with the
 // contract of the build that was started last, and refuses nobody on the way.
 
@@ -56,7 +57,7 @@ func (p *Participant[Tx]) propose(ctx context.Context) (*agreement, error) {
 		err = a.read(ctx)
 	}
 	if err == nil {
-		err = a.check(a.others(a.before, nil))
+		err = a.check(a.contracts(a.before))
 	}
 	if err = p.unkept(ctx, err); err != nil || a.before == nil {
 		return nil, err
@@ -139,20 +140,20 @@ func (a *agreement) read(ctx context.Context) (err error) {
 	return nil
 }
 
-// others returns the contracts of other services in a table, only those that keep accepts.
-func (a *agreement) others(table map[string]choreo.Record, keep func(*choreo.Record) bool) []definition.Contract {
+// contracts returns those in a table, sorted by service.
+func (a *agreement) contracts(table map[string]choreo.Record) []definition.Contract {
 	var list []definition.Contract
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		rec := table[key]
-		if !definition.IsContractKey(key) || key == a.mine.Key() || keep != nil && !keep(&rec) {
+		if !definition.IsContractKey(key) {
 			continue
 		}
 		contract, err := definition.DecodeContract(rec.Value)
 		if err != nil {
-			a.tell("", func() {
+			a.once(key, func() {
 				a.cfg.Logger.Warn("a contract cannot be read, and is not compared with",
 					zap.String("topic", rec.Topic), zap.String("key", key), zap.Error(err))
-			}, key)
+			})
 			continue
 		}
 		list = append(list, contract)
@@ -160,10 +161,10 @@ func (a *agreement) others(table map[string]choreo.Record, keep func(*choreo.Rec
 	return list
 }
 
-// tell says something once.
-func (a *agreement) tell(kind string, say func(), what string) {
-	if key := kind + " " + what; !a.told[key] {
-		a.told[key] = true
+// once says something that has not been said yet.
+func (a *agreement) once(what string, say func()) {
+	if !a.told[what] {
+		a.told[what] = true
 		say()
 	}
 }
@@ -177,14 +178,14 @@ func (a *agreement) check(others []definition.Contract) error {
 			lines = append(lines, "  "+f.String())
 			continue
 		}
-		a.tell(string(f.Severity), func() {
+		a.once(f.String(), func() {
 			say := a.cfg.Logger.Info
 			if f.Severity == definition.Warning {
 				say = a.cfg.Logger.Warn
 			}
 			say("contract: "+f.Reason, zap.String("code", string(f.Code)), zap.String("definition", f.Definition),
 				zap.String("step", f.Step), zap.String("way_out", f.WayOut))
-		}, f.String())
+		})
 	}
 	if lines == nil {
 		return nil
@@ -207,8 +208,10 @@ func (a *agreement) conclude(ctx context.Context) error {
 	if !there || !bytes.Equal(own.Value, a.record.Value) {
 		return nil // another process of this service came after, and looks for itself
 	}
-	earlier := func(rec *choreo.Record) bool { return rec.Partition != own.Partition || rec.Offset < own.Offset }
-	contradiction := a.check(a.others(table, earlier))
+	maps.DeleteFunc(table, func(_ string, rec choreo.Record) bool {
+		return rec.Partition == own.Partition && rec.Offset >= own.Offset
+	})
+	contradiction := a.check(a.contracts(table))
 	if contradiction == nil || a.cfg.IgnoreContracts {
 		return contradiction
 	}

@@ -41,6 +41,20 @@
 //	participant.Handle(p, contract.ChargeCard, chargeCard{})
 //	participant.Handle(p, contract.ChargeCardV3, chargeInCents{}, participant.InVersions(3))
 //
+// # Contracts
+//
+// Before a participant reads anything it publishes its contract to the topic
+// <namespace>.definitions: the definitions that it goes by, the steps that it owns, the
+// schemas of what it writes and reads as far as its codecs tell them (schema.Describer), and its
+// build. Where that contradicts what other services have published, such as by another
+// definition under the same version, or by a payload that one of them could not read, Run
+// returns an error that names each contradiction and what would mend it; see
+// Config.IgnoreContracts. So deploy who writes a further field before who cannot do without it.
+//
+// The topic has one contract of a service: that of the build that was started last. The
+// contract of a service that is no more goes by a tombstone for its key, "contract/<service>".
+// Without the topic nothing is published or checked, and the log says so.
+//
 // # Parked sagas
 //
 // A build that cannot go on with a saga does not fail it, for another build may be able to. It

@@ -250,6 +250,43 @@ func TestABrokerThatIsAwayHoldsEverythingUp(t *testing.T) {
 	})
 }
 
+func TestReadWaitsForTheBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog(t)
+		publish(t, log, record("t", "a", "1"))
+		away := errors.New("no route to host")
+		log.Disconnect(away)
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &reader{}
+		caughtUp := 0
+		ended := make(chan error, 1)
+		go func() {
+			ended <- log.Read(ctx, topics.ReadConfig{
+				Topic: "t", OnCaughtUp: func() { caughtUp++ }, OnState: func(s topics.ConsumeState) { r.states = append(r.states, s) },
+			}, func(_ context.Context, batch []choreo.Record) error {
+				r.handled = append(r.handled, batch...)
+				return nil
+			})
+		}()
+		synctest.Wait()
+		require.Equal(t, []topics.ConsumeState{{Err: away}}, r.told())
+		require.Zero(t, caughtUp)
+		log.Reconnect()
+		synctest.Wait()
+		require.Equal(t, []string{"1"}, r.got())
+		require.Equal(t, 1, caughtUp)
+		log.Disconnect(away)
+		synctest.Wait()
+		log.Reconnect()
+		publish(t, log, record("t", "a", "2"))
+		synctest.Wait()
+		require.Equal(t, []string{"1", "2"}, r.got(), "nothing comes again")
+		require.Equal(t, []topics.ConsumeState{{Err: away}, {Partitions: 1}, {Partitions: 1, Err: away}, {Partitions: 1}}, r.told())
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}
+
 func TestAnOutageDeliversAgainWhatWasNotCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newLog(t)
