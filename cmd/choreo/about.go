@@ -127,7 +127,7 @@ not exist. The pages are dated by SOURCE_DATE_EPOCH where that is set.`,
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for everybody
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("making the folder: %w", err)
 			}
 			n := 0
@@ -188,7 +188,7 @@ func (c *cli) page(folder string, cmd *cobra.Command) error {
 		return fmt.Errorf("the manual page of %s: %w", cmd.CommandPath(), err)
 	}
 	name := strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".1"
-	if err := os.WriteFile(filepath.Join(folder, name), b.Bytes(), 0o644); err != nil { //nolint:gosec // as above
+	if err := os.WriteFile(filepath.Join(folder, name), b.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("writing a manual page: %w", err)
 	}
 	return nil

@@ -129,7 +129,7 @@ func (c *cli) connection(cmd *cobra.Command) (*connect.Settings, context.Context
 // write writes a result to a file, or to the standard output for "" and "-".
 func (c *cli) write(file string, data []byte) error {
 	if file != "" && file != "-" {
-		if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // a document to be shared, no secret
+		if err := os.WriteFile(file, data, 0o644); err != nil {
 			return fmt.Errorf("writing the output: %w", err)
 		}
 		return nil

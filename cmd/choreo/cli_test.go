@@ -96,7 +96,7 @@ func TestCodesAtTheEnd(t *testing.T) {
 	}{
 		{"ok", t.Context(), []string{"version"}, exit.OK, ""},
 		{"error", t.Context(), []string{"schema", "list", "--registry", "http://127.0.0.1:1"}, exit.Error, "cannot be reached"},
-		{"usage", t.Context(), []string{"versoin"}, exit.Usage, "did you mean version?"},
+		{"usage", t.Context(), []string{"vrsion"}, exit.Usage, "did you mean version?"},
 		{"not found", t.Context(), []string{"definition", "lint", "nowhere.yaml"}, exit.NotFound, "there is no file or folder"},
 		{"timed out", t.Context(), []string{"definition", "list", "--brokers", silent.Addr().String(), "--timeout", "100ms"}, exit.TimedOut, "nobody answered in time"},
 		{"interrupted", cancelled, []string{"definition", "list", "--brokers", silent.Addr().String()}, exit.Interrupted, "interrupted"},

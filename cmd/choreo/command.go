@@ -123,13 +123,6 @@ func (c *cli) reports(cmd *cobra.Command) {
 	choiceFlag(cmd, &c.format, "output", "o", string(out.Table), out.Formats(), "how to write the report: text for people, one JSON document, or a line of JSON an item")
 }
 
-// completeFiles completes names of files that end so.
-func completeFiles(extensions ...string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return extensions, cobra.ShellCompDirectiveFilterFileExt
-	}
-}
-
 // completeNothing keeps the shell from completing files where none is meant.
 func completeNothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveNoFileComp

@@ -43,7 +43,7 @@ The exit code is 1 where there is an error, with --strict also for a warning.`,
 		Example: `  choreo definition lint sagas/
   choreo definition lint order.yaml --services orders,payments,inventory
   choreo definition lint sagas/ --strict -o json`,
-		Args:              fileArgs(1, -1),
+		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := connect.Resolve(cmd.Flags(), c.env)

@@ -27,7 +27,7 @@ that do not use Choreo: topics, the events of each step with their headers and
 payloads, and which service sends and receives them.`,
 		Example: `  choreo definition asyncapi sagas/ --output asyncapi.yaml
   choreo definition asyncapi order.yaml -f json --server production=kafka:9092`,
-		Args:              fileArgs(1, -1),
+		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := connect.Resolve(cmd.Flags(), c.env)

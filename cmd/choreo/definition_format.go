@@ -34,7 +34,7 @@ unless --drop-comments is given; --check looks past them.`,
 		Example: `  choreo definition format order.yaml
   choreo definition format --write sagas/*.yaml
   choreo definition format --check sagas/*.yaml`,
-		Args:              fileArgs(1, -1),
+		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if write && check {

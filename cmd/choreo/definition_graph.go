@@ -33,7 +33,7 @@ REV:PATH as it was in a git revision, or - for the standard input.
 		Example: `  choreo definition graph order.yaml >> README.md
   choreo definition graph order.yaml --output order.svg
   choreo definition graph order.yaml -f dot | dot -Tpng > order.png`,
-		Args:              fileArgs(1, 1),
+		Args:              fileArgs(1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("format") {

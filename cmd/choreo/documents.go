@@ -28,7 +28,7 @@ type loaded struct {
 }
 
 // sagaKey is how a file begins that holds a definition, at the latest behind other keys.
-var sagaKey = regexp.MustCompile(`(?m)^["']?saga["']?[ \t]*:`) //nolint:gochecknoglobals // a constant that Go has no word for
+var sagaKey = regexp.MustCompile(`(?m)^["']?saga["']?[ \t]*:`)
 
 // load reads the definitions that the arguments name: files, folders, REV:PATH, or the
 // standard input. In a folder only those YAML files count that hold a saga.
@@ -172,11 +172,12 @@ func completeDefinitions(*cobra.Command, []string, string) ([]string, cobra.Shel
 	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
-// fileArgs checks the arguments of commands that read definitions.
-func fileArgs(least, most int) cobra.PositionalArgs {
+// fileArgs checks that a command got at least one argument that names definitions, and at
+// most so many; most < 0 is any number.
+func fileArgs(most int) cobra.PositionalArgs {
 	what := "a FILE that holds a definition"
 	if most != 1 {
 		what = "a FILE or a folder that holds definitions"
 	}
-	return between(least, most, what)
+	return between(1, most, what)
 }

@@ -150,7 +150,7 @@ func (c *cli) topicsPlan() *cobra.Command {
 need, and changes nothing. The exit code is 0 whether anything differs or not.`,
 		Example: `  choreo topics plan sagas/ --brokers localhost:9092
   choreo topics plan sagas/ --partitions 24 --replication 3 --retention 1440h`,
-		Args:              fileArgs(1, -1),
+		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withTopics(cmd, args, &s, func(_ context.Context, _ topics.Log, _ []topics.TopicSpec, plan *topics.Plan) error {
@@ -177,7 +177,7 @@ harmless.`,
 		Example: `  choreo topics apply sagas/ --brokers localhost:9092
   choreo topics apply sagas/ --yes --replication 3      # in a pipeline
   choreo topics apply sagas/ --dry-run`,
-		Args:              fileArgs(1, -1),
+		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withTopics(cmd, args, &s, func(ctx context.Context, log topics.Log, _ []topics.TopicSpec, plan *topics.Plan) error {
@@ -227,7 +227,7 @@ func (c *cli) topicsVerify() *cobra.Command {
 		Long: `Says what differs, as 'choreo topics plan' does, and ends with exit code 1 where
 anything does: for pipelines and probes.`,
 		Example:           `  choreo topics verify sagas/ --brokers localhost:9092`,
-		Args:              fileArgs(1, -1),
+		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withTopics(cmd, args, &s, func(_ context.Context, _ topics.Log, _ []topics.TopicSpec, plan *topics.Plan) error {

@@ -64,8 +64,8 @@ func TestTheFileOfProfiles(t *testing.T) {
 		want string
 	}{
 		{map[string]string{"CHOREO_CONFIG": "x.yaml", "HOME": "/home/me"}, "x.yaml"},
-		{map[string]string{"XDG_CONFIG_HOME": "/cfg", "HOME": "/home/me"}, filepath.Join("/cfg", "choreo", "config.yaml")},
-		{map[string]string{"HOME": "/home/me"}, filepath.Join("/home/me", ".config", "choreo", "config.yaml")},
+		{map[string]string{"XDG_CONFIG_HOME": "/cfg", "HOME": "/home/me"}, filepath.FromSlash("/cfg/choreo/config.yaml")},
+		{map[string]string{"HOME": "/home/me"}, filepath.FromSlash("/home/me/.config/choreo/config.yaml")},
 		{nil, ""},
 	} {
 		require.Equal(t, test.want, connect.ProfileFile(env(test.env)))

@@ -21,7 +21,7 @@ func ExampleDump() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	saved, err := godump.Dump(context.Background(), "./testdata/good", dir, choreo.JSON)
 	if err != nil {
 		panic(err)

@@ -32,6 +32,9 @@ func find(ctx context.Context, pattern string) (*found, error) {
 		Mode:    packages.NeedName | packages.NeedFiles | packages.NeedTypes | packages.NeedImports | packages.NeedModule,
 	}
 	all, err := packages.Load(config, pattern)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for package %s: %w", pattern, err)
 	}

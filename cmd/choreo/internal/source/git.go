@@ -21,7 +21,7 @@ import (
 // revision is the files of a git revision as a file system. Its root is that of the
 // repository.
 type revision struct {
-	ctx   context.Context //nolint:containedctx // fs.FS hands none on, and a revision lives for one command
+	ctx   context.Context
 	files map[string]blob
 	dirs  map[string][]string // names of the entries, sorted
 }

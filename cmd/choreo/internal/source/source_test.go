@@ -23,7 +23,7 @@ func ExampleFind() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.WriteFile(filepath.Join(dir, "order.avsc"), []byte(`"string"`), 0o600); err != nil {
 		panic(err)
 	}
