@@ -37,7 +37,8 @@ func (c *cli) definitionLint() *cobra.Command {
 understands what the writer writes, that deadlines are long enough, that what
 cannot be undone comes late enough, that names fit Kafka and CloudEvents. Each
 finding has a code, a place, a reason and a way out. In a folder all YAML files
-count that have the key 'saga'; - is the standard input.
+count that have the key 'saga'. REV:PATH is a file or folder as it was in a git
+revision, and - is the standard input.
 
 The exit code is 1 where there is an error, with --strict also for a warning.`,
 		Example: `  choreo definition lint sagas/
@@ -193,6 +194,7 @@ check them. A file names it in its first line:
   # yaml-language-server: $schema=PATH or URL
 
 It is also published, at
+
 ` + definition.SchemaURL + `
 
 With --contract it is that of the contracts that services publish.`,

@@ -166,7 +166,7 @@ them. Where services differ, --service says whose it is.`,
 		Example: `  choreo definition show order --brokers localhost:9092
   choreo definition show order@1 | choreo definition graph -`,
 		Args:              between(1, 1, "one SAGA, which 'choreo definition list' has"),
-		ValidArgsFunction: completeNothing,
+		ValidArgsFunction: c.completeSaga,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			saga, err := source.NameAndVersion(args[0])
 			if err != nil {
@@ -193,6 +193,27 @@ them. Where services differ, --service says whose it is.`,
 	cmd.Flags().StringVar(&service, "service", "", "the `service` whose definition it is (default any, where all agree)")
 	connect.Flags(cmd.Flags(), publishedNeeds)
 	return cmd
+}
+
+// completeSaga completes the first argument with the sagas that services have published.
+func (c *cli) completeSaga(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := cmd.Flags().Set("timeout", patience.String()); err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	contracts, err := c.published(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var found []string
+	for _, e := range entries(contracts) {
+		if name := fmt.Sprintf("%s@%d", e.Saga, e.Version); strings.HasPrefix(name, begun) {
+			found = append(found, name)
+		}
+	}
+	return slices.Compact(found), cobra.ShellCompDirectiveNoFileComp
 }
 
 // pick returns the entry that is asked for.

@@ -24,6 +24,8 @@ Results are on standard output, all else is on standard error. -o json and
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
+	root.Version = thisBuild().Version
+	root.SetVersionTemplate("choreo {{.Version}}\n")
 	noun(root, c.definitions(), c.schemas(), c.topicsNoun(), c.version(), c.completion(), c.man())
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(flagError)
@@ -34,6 +36,9 @@ Results are on standard output, all else is on standard error. -o json and
 		cmd.DisableFlagsInUseLine = true
 		cmd.Flags().SortFlags = false
 		cmd.Flags().BoolP("help", "h", false, "say all this")
+		if cmd.Version != "" {
+			cmd.Flags().Bool("version", false, "say which build this is")
+		}
 	})
 	return root
 }

@@ -236,9 +236,11 @@ func (c *cli) completeSubject(cmd *cobra.Command, args []string, begun string) (
 	return c.subjectsThatBegin(cmd, begun), cobra.ShellCompDirectiveNoFileComp
 }
 
+// patience is how long a person waits at a prompt for words to be completed.
+const patience = 3 * time.Second
+
 // subjectsThatBegin returns subjects for a person who waits at a prompt: soon or not at all.
 func (c *cli) subjectsThatBegin(cmd *cobra.Command, begun string) []string {
-	const patience = 3 * time.Second
 	settings, err := connect.Resolve(cmd.Flags(), c.env)
 	if err != nil {
 		return nil

@@ -94,6 +94,7 @@ type comparison struct {
 	Mode       compat.Mode `json:"mode"`
 	Compatible bool        `json:"compatible"`
 	Note       string      `json:"note,omitempty"`
+	Fault      string      `json:"fault,omitempty"` // why it could not be checked
 	Problems   []breach    `json:"problems"`
 }
 
@@ -113,10 +114,7 @@ func (c *cli) compare(mode compat.Mode, lines []line) error {
 	var all []comparison
 	broken := 0
 	for _, l := range lines {
-		one, err := l.compare(mode)
-		if err != nil {
-			return err
-		}
+		one := l.compare(mode)
 		if !one.Compatible {
 			broken++
 		}
@@ -128,7 +126,7 @@ func (c *cli) compare(mode compat.Mode, lines []line) error {
 		}
 		verdict := out.S(out.Green, "compatible")
 		if broken > 0 {
-			verdict = out.S(out.Red, "%d incompatible", broken)
+			verdict = out.S(out.Red, "%d not compatible", broken)
 		}
 		t.Line(out.S(out.Plain, "%s, mode %s: ", counted(len(all), "schema", "schemas"), modeName(mode)), verdict)
 	})
@@ -138,7 +136,7 @@ func (c *cli) compare(mode compat.Mode, lines []line) error {
 	return err
 }
 
-func (l *line) compare(mode compat.Mode) (comparison, error) {
+func (l *line) compare(mode compat.Mode) comparison {
 	one := comparison{Name: l.name, Against: []string{}, Mode: mode, Compatible: true, Problems: []breach{}}
 	for _, e := range l.earlier {
 		one.Against = append(one.Against, e.name)
@@ -146,7 +144,7 @@ func (l *line) compare(mode compat.Mode) (comparison, error) {
 	switch {
 	case l.next == nil:
 		one.Note = "was removed: whether what it wrote can still be read is not checked"
-		return one, nil
+		return one
 	case len(l.earlier) == 0:
 		one.Note = "is new"
 	}
@@ -156,7 +154,8 @@ func (l *line) compare(mode compat.Mode) (comparison, error) {
 	}
 	report, err := mode.Check(*l.next, schemas...)
 	if err != nil {
-		return one, fmt.Errorf("%s against %s: %w", l.name, strings.Join(one.Against, ", "), err)
+		one.Compatible, one.Fault = false, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "compat: "), ` "" (`, " (")
+		return one
 	}
 	one.Compatible = report.Compatible()
 	for _, p := range report.Problems {
@@ -165,11 +164,18 @@ func (l *line) compare(mode compat.Mode) (comparison, error) {
 			Reason: p.Text, Remedy: p.Remedy, Against: one.Against[p.Against],
 		})
 	}
-	return one, nil
+	return one
 }
 
 // write writes a comparison for people. One without anything to say is left out.
 func (one *comparison) write(t *out.Text) {
+	if one.Fault != "" {
+		t.Line(out.S(out.Bold, "%s", one.Name))
+		t.Line(out.S(out.Plain, "  "), out.S(out.Red, "error"), out.S(out.Plain, " [not-understood]"))
+		t.Para("    ", "%s", one.Fault)
+		t.Blank()
+		return
+	}
 	if len(one.Problems) == 0 {
 		if one.Note != "" {
 			t.Line(out.S(out.Bold, "%s", one.Name), out.S(out.Plain, " %s", one.Note))

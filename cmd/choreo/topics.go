@@ -63,7 +63,7 @@ func (s *topology) check() error {
 
 // withTopics calls do with the topics that the definitions need and what is to be done about
 // them.
-func (c *cli) withTopics(cmd *cobra.Command, args []string, s *topology, do func(ctx context.Context, log topics.Log, specs []topics.TopicSpec, plan *topics.Plan) error) error {
+func (c *cli) withTopics(cmd *cobra.Command, args []string, s *topology, do func(settings *connect.Settings, log topics.Log, plan *topics.Plan) error) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (c *cli) withTopics(cmd *cobra.Command, args []string, s *topology, do func
 	specs := topics.Topology(names, sagas, topics.TopologyOptions{Partitions: s.partitions, ReplicationFactor: s.replicas, Retention: s.retention})
 	plan, err := topics.NewPlan(ctx, log, specs)
 	if err == nil {
-		err = do(ctx, log, specs, plan)
+		err = do(settings, log, plan)
 	}
 	return errors.Join(err, log.Close())
 }
@@ -153,7 +153,7 @@ need, and changes nothing. The exit code is 0 whether anything differs or not.`,
 		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withTopics(cmd, args, &s, func(_ context.Context, _ topics.Log, _ []topics.TopicSpec, plan *topics.Plan) error {
+			return c.withTopics(cmd, args, &s, func(_ *connect.Settings, _ topics.Log, plan *topics.Plan) error {
 				return c.planReport(plan)
 			})
 		},
@@ -180,11 +180,17 @@ harmless.`,
 		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withTopics(cmd, args, &s, func(ctx context.Context, log topics.Log, _ []topics.TopicSpec, plan *topics.Plan) error {
+			return c.withTopics(cmd, args, &s, func(settings *connect.Settings, log topics.Log, plan *topics.Plan) error {
 				if err := c.planReport(plan); err != nil || plan.Empty() || dryRun {
 					return err
 				}
-				return c.apply(ctx, log, plan, yes)
+				if err := c.confirmPlan(plan, yes); err != nil {
+					return err
+				}
+				// However long the answer took, from now on the timeout counts anew.
+				ctx, cancel := context.WithTimeout(cmd.Context(), settings.Timeout)
+				defer cancel()
+				return c.apply(ctx, log, plan)
 			})
 		},
 	}
@@ -195,25 +201,35 @@ harmless.`,
 	return cmd
 }
 
-// apply asks and carries a plan out.
-func (c *cli) apply(ctx context.Context, log topics.Log, plan *topics.Plan, yes bool) error {
-	byHand := 0
+// byHand returns how many changes of a plan there are to make, and to make by hand.
+func byHand(plan *topics.Plan) (changes, hand int) {
 	for i := range plan.Changes {
 		if plan.Changes[i].Action == topics.ActionByHand {
-			byHand++
+			hand++
 		}
 	}
-	if changes := len(plan.Changes) - byHand; changes > 0 {
-		if err := c.confirm(yes, fmt.Sprintf("Make %s?", counted(changes, "change", "changes"))); err != nil {
-			return err
-		}
+	return len(plan.Changes) - hand, hand
+}
+
+func (c *cli) confirmPlan(plan *topics.Plan, yes bool) error {
+	changes, _ := byHand(plan)
+	if changes == 0 {
+		return nil
+	}
+	return c.confirm(yes, fmt.Sprintf("Make %s?", counted(changes, "change", "changes")))
+}
+
+// apply carries a plan out.
+func (c *cli) apply(ctx context.Context, log topics.Log, plan *topics.Plan) error {
+	changes, hand := byHand(plan)
+	if changes > 0 {
 		if err := plan.Apply(ctx, log); err != nil {
 			return err
 		}
 		c.say("Made %s.", counted(changes, "change", "changes"))
 	}
-	if byHand > 0 {
-		return fmt.Errorf("%s to be mended by hand: see above", counted(byHand, "topic is", "topics are"))
+	if hand > 0 {
+		return fmt.Errorf("%s to be mended by hand: see above", counted(hand, "topic is", "topics are"))
 	}
 	return nil
 }
@@ -230,7 +246,7 @@ anything does: for pipelines and probes.`,
 		Args:              fileArgs(-1),
 		ValidArgsFunction: completeDefinitions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withTopics(cmd, args, &s, func(_ context.Context, _ topics.Log, _ []topics.TopicSpec, plan *topics.Plan) error {
+			return c.withTopics(cmd, args, &s, func(_ *connect.Settings, _ topics.Log, plan *topics.Plan) error {
 				if err := c.planReport(plan); err != nil || plan.Empty() {
 					return err
 				}
