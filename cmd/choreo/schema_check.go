@@ -29,7 +29,8 @@ OLD and NEW are files (.avsc, .proto, .json), folders, whose schemas are matched
 by their path, or REV:PATH for either as it was in a git revision. PATH begins
 at the root of the repository, and with ./ at the current folder. The subject of
 a registry is subject:NAME or subject:NAME@VERSION. Several OLD are oldest
-first.
+first. Imports of a .proto file are looked for from its folder upwards, types
+that an .avsc file does not define in the other files of its folder.
 
   backward   who reads by NEW reads what OLD wrote: upgrade readers first
   forward    who reads by OLD reads what NEW writes: upgrade writers first

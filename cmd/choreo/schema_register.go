@@ -198,7 +198,7 @@ func (r *registration) imports(ctx context.Context, s schema.Schema) ([]schema.R
 	known := map[string]schema.Reference{}
 	direct := func(text string) []schema.Reference {
 		var refs []schema.Reference
-		for _, name := range source.ImportsOf([]byte(text)) {
+		for _, name := range source.ImportsOf(s.Kind, []byte(text)) {
 			if ref, ok := known[name]; ok {
 				refs = append(refs, ref)
 			}

@@ -100,3 +100,29 @@ func TestADumpThatIsInterruptedSaysSo(t *testing.T) {
 	_, err := godump.Dump(ctx, "./testdata/good", t.TempDir(), choreo.JSON)
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestTheModuleOfAnotherStaysAsItIs(t *testing.T) {
+	root, err := filepath.Abs("../../../..")
+	require.NoError(t, err)
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	require.NoError(t, err)
+	text, err := os.ReadFile("testdata/good/good.go")
+	require.NoError(t, err)
+	module := fmt.Sprintf("module example.org/shop\n\ngo 1.26.0\n\nrequire github.com/choreo-go/choreo v0.0.0\n\nreplace github.com/choreo-go/choreo => %s\n", filepath.ToSlash(root))
+	t.Chdir(t.TempDir())
+	t.Setenv("GOWORK", "off")
+	require.NoError(t, os.MkdirAll("internal/contract", 0o755))
+	files := map[string][]byte{"go.mod": []byte(module), "go.sum": sums, "internal/contract/good.go": text}
+	for name, data := range files {
+		require.NoError(t, os.WriteFile(name, data, 0o644))
+	}
+	saved, err := godump.Dump(t.Context(), "./internal/contract", "sagas", choreo.Avro)
+	require.NoError(t, err)
+	require.Len(t, saved, 3)
+	for name, data := range files {
+		now, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.Equal(t, string(data), string(now), name)
+	}
+	require.Equal(t, []string{"good.go"}, listing(t, "internal/contract"))
+}

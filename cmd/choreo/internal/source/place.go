@@ -34,6 +34,8 @@ type Place struct {
 	Dir bool
 	// OfGit says that it is of a git revision.
 	OfGit bool
+
+	avro map[string]string // see avroFiles
 }
 
 // Find finds the file or folder that an argument names: a path, or REV:PATH for one as it was in

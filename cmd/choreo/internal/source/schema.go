@@ -28,8 +28,9 @@ func kindOf(file string) (schema.Kind, bool) {
 }
 
 // Schema reads the schema in a file below the place, "." for the place itself, with what it
-// imports. An import is looked for from the folder of the file upwards. The schema has no
-// name: what it is compared with decides what is meant.
+// imports: a .proto file from the folder of the file upwards, a type of Avro that it does not define
+// in the other files of the place. The schema has no name: what it is compared with decides
+// what is meant.
 func (p *Place) Schema(inside string) (schema.Schema, error) {
 	full := path.Join(p.Path, inside)
 	kind, ok := kindOf(full)
@@ -44,10 +45,15 @@ func (p *Place) Schema(inside string) (schema.Schema, error) {
 		return schema.Schema{}, fmt.Errorf("%s is no text in UTF-8: save it as such", p.Name(inside))
 	}
 	s := schema.Schema{Kind: kind, Text: string(data)}
-	if kind == schema.Protobuf {
-		if s.References, err = imports(p.FS, full, data); err != nil {
-			return schema.Schema{}, fmt.Errorf("%s: %w", p.Name(inside), err)
-		}
+	switch kind {
+	case schema.Protobuf:
+		s.References, err = imports(p.FS, full, data)
+	case schema.Avro:
+		s.References, err = p.avroReferences(data)
+	case schema.JSONType:
+	}
+	if err != nil {
+		return schema.Schema{}, fmt.Errorf("%s: %w", p.Name(inside), err)
 	}
 	return s, nil
 }
@@ -59,7 +65,7 @@ func imports(fsys fs.FS, file string, data []byte) ([]schema.Reference, error) {
 	seen := map[string]bool{}
 	var visit func(data []byte) error
 	visit = func(data []byte) error {
-		for _, name := range ImportsOf(data) {
+		for _, name := range protoImports(data) {
 			if seen[name] {
 				continue
 			}
@@ -84,15 +90,31 @@ func imports(fsys fs.FS, file string, data []byte) ([]schema.Reference, error) {
 	return refs, visit(data)
 }
 
-// ImportsOf returns the names that a .proto source imports. Faults of the source are for its
-// compiler to tell.
-func ImportsOf(data []byte) []string {
+// ImportsOf returns the names that a schema itself imports, not those that they import in turn.
+// Faults of the text are for its parser to tell.
+func ImportsOf(kind schema.Kind, text []byte) []string {
+	switch kind {
+	case schema.Protobuf:
+		return protoImports(text)
+	case schema.Avro:
+		return typesOf(text).missing()
+	case schema.JSONType:
+	}
+	return nil
+}
+
+func protoImports(data []byte) (names []string) {
+	// The lexer panics on a string that ends within an escape. A compiler says more of it.
+	defer func() {
+		if recover() != nil {
+			names = nil
+		}
+	}()
 	quiet := reporter.NewHandler(reporter.NewReporter(func(reporter.ErrorWithPos) error { return nil }, nil))
 	file, err := parser.Parse("source.proto", bytes.NewReader(data), quiet)
 	if file == nil || err != nil && len(file.Decls) == 0 {
 		return nil
 	}
-	var names []string
 	for _, decl := range file.Decls {
 		if imported, ok := decl.(*ast.ImportNode); ok && imported.Name != nil {
 			names = append(names, imported.Name.AsString())

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 	"unicode/utf8"
@@ -182,6 +183,39 @@ func TestImportsComeBeforeWhatNeedsThem(t *testing.T) {
 	require.ErrorContains(t, err, "no plain path")
 }
 
+func TestTypesOfOtherFilesAreFound(t *testing.T) {
+	repository(t, map[string]string{
+		"s/order.avsc":      `{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"lines","type":{"type":"array","items":"Line"}},{"name":"by","type":["null","people.Person"]}]}`,
+		"s/line.avsc":       `{"type":"record","name":"shop.Line","fields":[{"name":"cents","type":{"type":"map","values":"Money"}},{"name":"order","type":["null","Order"]}]}`,
+		"s/deep/money.avsc": `{"type":"fixed","name":"Money","namespace":"shop","size":8}`,
+		"s/person.avsc":     `{"type":"record","name":"Person","namespace":"people","fields":[{"name":"next","type":["null","Person"]}]}`,
+		"s/unused.avsc":     `{"type":"record","name":"Unused","fields":[]}`,
+		"s/torn.avsc":       `{"type":`,
+	})
+	for arg, want := range map[string][]string{
+		"s":            {"shop.Money", "shop.Line", "people.Person"},
+		"HEAD:s":       {"shop.Money", "shop.Line", "people.Person"},
+		"s/order.avsc": {"shop.Line", "people.Person"}, // its own folder alone
+	} {
+		place, err := source.Find(t.Context(), arg)
+		require.NoError(t, err)
+		inside := "order.avsc"
+		if !place.Dir {
+			inside = "."
+		}
+		s, err := place.Schema(inside)
+		require.NoError(t, err)
+		var names []string
+		for _, ref := range s.References {
+			names = append(names, ref.Name)
+		}
+		require.ElementsMatch(t, want, names, arg)
+		if len(names) == 3 {
+			require.Less(t, slices.Index(names, "shop.Money"), slices.Index(names, "shop.Line"))
+		}
+	}
+}
+
 func TestNoTextIsNoSchema(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("a.avsc", []byte("\xff\xfe"), 0o644))
@@ -235,9 +269,10 @@ func FuzzImports(f *testing.F) {
 	f.Add([]byte("syntax = \"proto3\";\nimport \"a.proto\";\nmessage M { string s = 1; }\n"))
 	f.Add([]byte("import weak \"a\" \"b\"; import;"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		source.ImportsOf(schema.Avro, data)
 		names := 0
-		for _, name := range source.ImportsOf(data) {
-			names += len("import\"\";") + len(name)/utf8.UTFMax
+		for _, name := range source.ImportsOf(schema.Protobuf, data) {
+			names += len("import\"\"") + len(name)/utf8.UTFMax
 		}
 		require.LessOrEqual(t, names, len(data))
 	})
