@@ -1,0 +1,204 @@
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
+)
+
+// Needs says which settings a command has.
+type Needs uint8
+
+// What a command may need.
+const (
+	Namespace Needs = 1 << iota
+	Brokers
+	Registry
+)
+
+// setting is one value that may be given as a flag, in the environment, and in a profile.
+type setting struct {
+	flag, env string
+	needs     Needs
+	value     string // default
+	usage     string
+	isBool    bool
+}
+
+// settings returns all settings that are no secrets.
+func settings() []setting {
+	both := Brokers | Registry
+	return []setting{
+		{flag: "namespace", env: "CHOREO_NAMESPACE", needs: Namespace, value: "choreo", usage: "first part of the `name` of all topics"},
+		{flag: "brokers", env: "CHOREO_BROKERS", needs: Brokers, usage: "`addresses` of Kafka brokers, as host:port, joined by ','"},
+		{flag: "sasl", env: "CHOREO_SASL", needs: Brokers, usage: "login at the brokers by this `mechanism`: plain, scram-sha-256 or scram-sha-512"},
+		{flag: "sasl-user", env: "CHOREO_SASL_USER", needs: Brokers, usage: "user `name` at the brokers; the password is in CHOREO_SASL_PASSWORD or CHOREO_SASL_PASSWORD_FILE"},
+		{flag: "tls", env: "CHOREO_TLS", needs: Brokers, isBool: true, usage: "encrypt connections to the brokers; implied by the other --tls flags"},
+		{flag: "registry", env: "CHOREO_REGISTRY_URL", needs: Registry, usage: "`URL` of a Confluent-compatible schema registry, several joined by ','"},
+		{flag: "registry-user", env: "CHOREO_REGISTRY_USER", needs: Registry, usage: "user `name` at the registry; the password is in CHOREO_REGISTRY_PASSWORD or …_FILE, a bearer token in CHOREO_REGISTRY_TOKEN or …_FILE"},
+		{flag: "tls-ca", env: "CHOREO_TLS_CA", needs: both, usage: "PEM `file` of the authorities to trust, in place of the machine's"},
+		{flag: "tls-cert", env: "CHOREO_TLS_CERT", needs: both, usage: "PEM `file` of the certificate to show"},
+		{flag: "tls-key", env: "CHOREO_TLS_KEY", needs: both, usage: "PEM `file` of its private key"},
+		{flag: "profile", env: "CHOREO_PROFILE", needs: both | Namespace, usage: "`name` of the profile to take settings from, in the file that 'choreo help profiles' describes"},
+		{flag: "timeout", env: "CHOREO_TIMEOUT", needs: both, value: "30s", usage: "how long to wait for answers, as a Go `duration`; then the exit code is 5"},
+	}
+}
+
+// secrets are only in the environment, each also as …_FILE.
+const (
+	saslPassword     = "CHOREO_SASL_PASSWORD"
+	registryPassword = "CHOREO_REGISTRY_PASSWORD"
+	registryToken    = "CHOREO_REGISTRY_TOKEN"
+	configFile       = "CHOREO_CONFIG"
+)
+
+// Meaning says what an environment variable is for.
+type Meaning struct{ Variable, Text string }
+
+// Variables returns all variables that are read.
+func Variables() []Meaning {
+	var all []Meaning
+	for _, s := range settings() {
+		all = append(all, Meaning{s.env, "as --" + s.flag})
+	}
+	return append(all,
+		Meaning{saslPassword, "password of --sasl-user, or its file in …_FILE"},
+		Meaning{registryPassword, "password of --registry-user, or its file in …_FILE"},
+		Meaning{registryToken, "bearer token for the registry, or its file in …_FILE"},
+		Meaning{configFile, "the file of profiles"},
+	)
+}
+
+// Flags adds the flags of a command that has these needs.
+func Flags(flags *pflag.FlagSet, needs Needs) {
+	for _, s := range settings() {
+		if s.needs&needs == 0 {
+			continue
+		}
+		if s.isBool {
+			flags.Bool(s.flag, false, s.usage)
+		} else {
+			flags.String(s.flag, s.value, s.usage)
+		}
+	}
+}
+
+// Variable returns the environment variable that a flag of [Flags] stands for, "" for any
+// other flag.
+func Variable(flag string) string {
+	for _, s := range settings() {
+		if s.flag == flag {
+			return s.env
+		}
+	}
+	return ""
+}
+
+// Env is the environment.
+type Env func(name string) string
+
+// Settings are what [Resolve] found.
+type Settings struct {
+	Namespace string
+	Brokers   []string
+	Registry  []string // URLs
+	Timeout   time.Duration
+
+	sasl, saslUser, saslPassword                  string
+	registryUser, registryPassword, registryToken string
+	tls                                           bool
+	tlsCA, tlsCert, tlsKey                        string
+}
+
+// Resolve finds the value of every setting. The error names each that makes no sense.
+func Resolve(flags *pflag.FlagSet, env Env) (*Settings, error) {
+	profile, err := readProfile(text(flags, "profile"), env)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]string)
+	for _, s := range settings() {
+		values[s.flag] = s.value
+		f := flags.Lookup(s.flag)
+		switch {
+		case f != nil && f.Changed:
+			values[s.flag] = f.Value.String()
+		case env(s.env) != "":
+			values[s.flag] = env(s.env)
+		case profile[s.flag] != "":
+			values[s.flag] = profile[s.flag]
+		}
+	}
+	set := &Settings{
+		Namespace: values["namespace"], Brokers: list(values["brokers"]), Registry: list(values["registry"]),
+		sasl: values["sasl"], saslUser: values["sasl-user"], registryUser: values["registry-user"],
+		tlsCA: values["tls-ca"], tlsCert: values["tls-cert"], tlsKey: values["tls-key"],
+	}
+	var faults []error
+	if set.Timeout, err = time.ParseDuration(values["timeout"]); err != nil || set.Timeout <= 0 {
+		faults = append(faults, fmt.Errorf("the timeout is %q: write a positive duration, such as 30s", values["timeout"]))
+	}
+	if v := values["tls"]; v != "" {
+		if set.tls, err = strconv.ParseBool(v); err != nil {
+			faults = append(faults, fmt.Errorf("CHOREO_TLS is %q: write true or false", v))
+		}
+	}
+	set.tls = set.tls || set.tlsCA != "" || set.tlsCert != ""
+	for _, s := range []struct {
+		env  string
+		into *string
+	}{{saslPassword, &set.saslPassword}, {registryPassword, &set.registryPassword}, {registryToken, &set.registryToken}} {
+		if *s.into, err = secret(s.env, env, profile); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return set, exit.With(exit.Usage, errors.Join(faults...))
+}
+
+// secret reads a secret from the environment, from the file that the environment names, or
+// from the one that the profile does.
+func secret(name string, env Env, profile map[string]string) (string, error) {
+	file := env(name + "_FILE")
+	switch value := env(name); {
+	case value != "" && file != "":
+		return "", fmt.Errorf("%s and %s_FILE are both set: unset one of them", name, name)
+	case value != "":
+		return value, nil
+	case file == "":
+		file = profile[profileKey(name)]
+	}
+	if file == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading the secret for %s: %w", name, err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
+}
+
+// list splits a list at commas.
+func list(s string) []string {
+	var all []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// text returns a flag's value where there is one, else "".
+func text(flags *pflag.FlagSet, name string) string {
+	if f := flags.Lookup(name); f != nil && f.Changed {
+		return f.Value.String()
+	}
+	return ""
+}

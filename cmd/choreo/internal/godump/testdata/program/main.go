@@ -1,0 +1,4 @@
+// Command program can't be imported.
+package main
+
+func main() {}
