@@ -23,7 +23,7 @@ revision (REV:PATH), Go packages, and what services have published.`,
   choreo definition graph sagas/order.yaml -f svg --output order.svg
   choreo definition diff main:sagas/order.yaml sagas/order.yaml`,
 	}, c.definitionLint(), c.definitionFormat(), c.definitionGraph(), c.definitionAsyncAPI(), c.definitionDiff(),
-		c.definitionVerify(), c.definitionList(), c.definitionShow(), c.definitionSchema(), c.definitionDump())
+		c.definitionVerify(), c.definitionList(), c.definitionShow(), c.definitionRetire(), c.definitionSchema(), c.definitionDump())
 }
 
 // definitionLint is "choreo definition lint".

@@ -38,6 +38,14 @@ func (c *cli) published(cmd *cobra.Command) ([]definition.Contract, error) {
 	return contracts, errors.Join(err, log.Close())
 }
 
+// publishedSoon is published for who waits at a prompt.
+func (c *cli) publishedSoon(cmd *cobra.Command) ([]definition.Contract, error) {
+	if err := cmd.Flags().Set("timeout", patience.String()); err != nil {
+		return nil, err
+	}
+	return c.published(cmd)
+}
+
 func readContracts(ctx context.Context, log topics.Log, topic string, say func(string, ...any)) ([]definition.Contract, error) {
 	// To describe it first tells sooner and better what keeps it from being read.
 	states, err := log.DescribeTopics(ctx, topic)
@@ -200,10 +208,7 @@ func (c *cli) completeSaga(cmd *cobra.Command, args []string, begun string) ([]s
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	if err := cmd.Flags().Set("timeout", patience.String()); err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	contracts, err := c.published(cmd)
+	contracts, err := c.publishedSoon(cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
