@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
+	"github.com/choreo-go/choreo/cmd/choreo/internal/sagas"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/kafka"
 )
@@ -33,6 +34,23 @@ func (s *Settings) Log() (topics.Log, error) {
 		return nil, exit.With(exit.Usage, err)
 	}
 	return log, nil
+}
+
+// Remote returns the source that the API of the named tracker is.
+func (s *Settings) Remote() (sagas.Source, error) {
+	config := sagas.RemoteConfig{URL: s.Tracker, Token: s.trackerToken}
+	if s.tlsCA != "" || s.tlsCert != "" {
+		var err error
+		if config.TLS, err = s.tlsConfig(); err != nil {
+			return nil, err
+		}
+	}
+	return sagas.NewRemote(config)
+}
+
+// Topics returns the source that the topics of the brokers are.
+func (s *Settings) Topics(say func(string, ...any)) (sagas.Source, error) {
+	return nil, exit.Usagef("")
 }
 
 // Names returns the names of topics in the namespace.

@@ -21,6 +21,7 @@ const (
 	Namespace Needs = 1 << iota
 	Brokers
 	Registry
+	Tracker
 )
 
 // setting is one value that may be given as a flag, in the environment, and in a profile.
@@ -34,8 +35,10 @@ type setting struct {
 
 // settings returns all settings that are no secrets.
 func settings() []setting {
-	both := Brokers | Registry
+	both := Brokers | Registry | Tracker
 	return []setting{
+		{flag: "tracker", env: "CHOREO_TRACKER", needs: Tracker, usage: "`URL` of a tracker to ask; without it and without brokers, " + LocalTracker},
+		{flag: "tracker-token-file", env: trackerToken + "_FILE", needs: Tracker, usage: "`file` of the bearer token for the tracker; it may also be in CHOREO_TRACKER_TOKEN"},
 		{flag: "namespace", env: "CHOREO_NAMESPACE", needs: Namespace, value: "choreo", usage: "first part of the `name` of all topics"},
 		{flag: "brokers", env: "CHOREO_BROKERS", needs: Brokers, usage: "`addresses` of Kafka brokers, as host:port, joined by ','"},
 		{flag: "sasl", env: "CHOREO_SASL", needs: Brokers, usage: "login at the brokers by this `mechanism`: plain, scram-sha-256 or scram-sha-512"},
@@ -51,11 +54,15 @@ func settings() []setting {
 	}
 }
 
+// LocalTracker is where a tracker listens unless it is told otherwise.
+const LocalTracker = "http://127.0.0.1:7654"
+
 // secrets are only in the environment, each also as …_FILE.
 const (
 	saslPassword     = "CHOREO_SASL_PASSWORD"
 	registryPassword = "CHOREO_REGISTRY_PASSWORD"
 	registryToken    = "CHOREO_REGISTRY_TOKEN"
+	trackerToken     = "CHOREO_TRACKER_TOKEN"
 	configFile       = "CHOREO_CONFIG"
 )
 
@@ -72,6 +79,7 @@ func Variables() []Meaning {
 		Meaning{saslPassword, "password of --sasl-user, or its file in …_FILE"},
 		Meaning{registryPassword, "password of --registry-user, or its file in …_FILE"},
 		Meaning{registryToken, "bearer token for the registry, or its file in …_FILE"},
+		Meaning{trackerToken, "bearer token for the tracker"},
 		Meaning{configFile, "the file of profiles"},
 	)
 }
@@ -110,7 +118,10 @@ type Settings struct {
 	Brokers   []string
 	Registry  []string // URLs
 	Timeout   time.Duration
+	// Tracker is the URL of the tracker to ask; empty where the topics are to be read.
+	Tracker string
 
+	trackerToken                                  string
 	sasl, saslUser, saslPassword                  string
 	registryUser, registryPassword, registryToken string
 	tls                                           bool
@@ -141,6 +152,12 @@ func Resolve(flags *pflag.FlagSet, env Env) (*Settings, error) {
 		sasl: values["sasl"], saslUser: values["sasl-user"], registryUser: values["registry-user"],
 		tlsCA: values["tls-ca"], tlsCert: values["tls-cert"], tlsKey: values["tls-key"],
 	}
+	// Brokers that are named by a flag count before a tracker that is not.
+	if set.Tracker = values["tracker"]; text(flags, "brokers") != "" && text(flags, "tracker") == "" {
+		set.Tracker = ""
+	} else if set.Tracker == "" && len(set.Brokers) == 0 {
+		set.Tracker = LocalTracker
+	}
 	var faults []error
 	if set.Timeout, err = time.ParseDuration(values["timeout"]); err != nil || set.Timeout <= 0 {
 		faults = append(faults, fmt.Errorf("the timeout is %q: write a positive duration, such as 30s", values["timeout"]))
@@ -159,6 +176,12 @@ func Resolve(flags *pflag.FlagSet, env Env) (*Settings, error) {
 			faults = append(faults, err)
 		}
 	}
+	if file := text(flags, "tracker-token-file"); file != "" {
+		set.trackerToken, err = secretOf(trackerToken, file)
+	} else {
+		set.trackerToken, err = secret(trackerToken, env, profile)
+	}
+	faults = append(faults, err)
 	return set, exit.With(exit.Usage, errors.Join(faults...))
 }
 
@@ -177,6 +200,10 @@ func secret(name string, env Env, profile map[string]string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
+	return secretOf(name, file)
+}
+
+func secretOf(name, file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("reading the secret for %s: %w", name, err)

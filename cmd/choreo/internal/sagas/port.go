@@ -102,7 +102,7 @@ type Instance struct {
 	StartedAt  time.Time `json:"started_at"`
 	SeenAt     time.Time `json:"seen_at"`
 	Gone       bool      `json:"gone"`
-	Partitions int       `json:"partitions"`
+	Partitions []int32   `json:"partitions"`
 	LagEvents  int64     `json:"lag_events"`
 	Outbox     Outbox    `json:"outbox"`
 	Parked     int64     `json:"parked"`
@@ -117,13 +117,14 @@ type Outbox struct {
 
 // Waiting is a step that waits in the database of its owner.
 type Waiting struct {
-	Saga    string    `json:"saga"`
-	ID      string    `json:"id"`
-	Step    string    `json:"step"`
-	State   string    `json:"state"`
-	Attempt int       `json:"attempt,omitempty"`
-	DueAt   time.Time `json:"due_at,omitzero"`
-	Error   string    `json:"error,omitempty"`
+	Saga    string         `json:"saga"`
+	ID      string         `json:"id"`
+	Step    string         `json:"step"`
+	State   string         `json:"state"`
+	Attempt int            `json:"attempt,omitempty"`
+	Due     *time.Time     `json:"due_at,omitempty"`
+	Since   *time.Time     `json:"since,omitempty"`
+	Error   *tracker.Error `json:"error,omitempty"`
 }
 
 // LetterGroup are dead letters with the same thing wrong.
@@ -140,19 +141,20 @@ type LetterGroup struct {
 
 // Letter is a dead letter.
 type Letter struct {
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
-	Topic     string    `json:"topic"` // where it came from
-	From      int32     `json:"original_partition"`
-	At        int64     `json:"original_offset"`
+	Place
 	Time      time.Time `json:"time"`
 	Service   string    `json:"service"`
 	Error     string    `json:"error"`
-	Key       string    `json:"key,omitempty"`
-	Redriven  bool      `json:"redriven,omitempty"`
+	Code      string    `json:"code"`
+	Topic     string    `json:"topic"` // where the record was read
+	Original  Place     `json:"original"`
+	Saga      string    `json:"saga,omitempty"`
+	ID        string    `json:"id,omitempty"`
+	EventType string    `json:"event_type,omitempty"`
+	Redriven  bool      `json:"redriven"`
 }
 
-// Place is where a dead letter is.
+// Place is where a record stands.
 type Place struct {
 	Partition int32 `json:"partition"`
 	Offset    int64 `json:"offset"`
@@ -169,7 +171,7 @@ type Redrive struct {
 
 // Redriven says what came of it.
 type Redriven struct {
-	Redriven int       `json:"redriven"`
+	Redriven int64     `json:"redriven"`
 	Skipped  []Skipped `json:"skipped,omitempty"`
 	DryRun   bool      `json:"dry_run"`
 }
