@@ -53,6 +53,9 @@ func (n Names) Definitions() string { return n.namespace + ".definitions" }
 // Schemas returns the topic of payload schemas.
 func (n Names) Schemas() string { return n.namespace + ".schemas" }
 
+// Participants returns the topic in which the processes of services tell how they stand.
+func (n Names) Participants() string { return n.namespace + ".participants" }
+
 // Group returns the consumer group of a service.
 func (n Names) Group(service string) string { return n.namespace + "." + service }
 
