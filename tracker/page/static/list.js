@@ -150,7 +150,7 @@ class View {
       this.show(page);
     } catch (error) {
       if (signal.aborted || turn !== this.turn) return;
-      if (error.code === "bad_cursor" || error.status === 400 && state.after) return this.change({ after: "" });
+      if (error.code === "bad-cursor" || error.status === 400 && state.after) return this.change({ after: "" });
       this.place.replaceChildren(empty(error.title ?? "The list cannot be shown", error.message,
         h("button", { type: "button", on: { click: () => this.reload(true) } }, "Try again")));
     } finally {

@@ -158,9 +158,10 @@ function facts({ saga: s, definition }) {
 
 function nextOf({ saga: s, why }) {
   const list = s.next ?? [];
-  const waits = why && (why.service || why.cause) && !s.ended_at
-    ? [h("p", { class: "waits" }, "It waits for ", h("strong", null, word(why.service || "somebody")), why.step ? [" at ", word(why.step)] : "",
-      why.attempt ? `, attempt ${why.attempt}` : "", why.due ? [", due ", ago(why.due)] : "", why.cause ? [": ", word(typeof why.cause === "string" ? why.cause : why.cause.message ?? why.cause.code)] : "", ".")] : [];
+  const waits = s.ended_at ? [] : (why?.waits_for ?? []).slice(0, 10).map((w) => h("p", { class: "waits" }, icon("running"),
+    h("span", null, "Waits for ", h("strong", null, word(w.service || "an operator")), w.step ? [w.run === "compensate" ? " to undo " : " at ", h("strong", null, word(w.step))] : "",
+      w.attempt ? `, attempt ${w.attempt}` : "", w.due ? [", next ", ago(w.due)] : "", w.lag_events > 0 ? `, which is ${plural(w.lag_events, "event")} behind` : "",
+      w.cause ? [": ", word(w.cause.message || w.cause.code)] : "", ".")));
   if (list.length === 0) {
     return [...waits, h("p", { class: "muted" }, s.ended_at ? "Nothing: the saga has ended." : s.definition_unknown ? "Nobody can say: its definition is not published." : "Nothing more is known.")];
   }
