@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/topics/command"
+	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
+)
+
+// Payloads of commands are JSON: it is read by what a payload says of itself, whatever the
+// definition has written.
+const contentType = "application/json"
+
+// Act writes a command to the saga's log, and returns the id of its event.
+func (c *Cluster) Act(ctx context.Context, s *tracker.Snapshot, by string, a api.Action) (string, error) {
+	saga := command.Saga{Name: s.Saga, Version: s.Version, ID: s.ID, Partition: s.Partition}
+	who := command.Operator{By: by, Note: a.Reason}
+	switch a.Action {
+	case api.ActionCancel:
+		return c.commands.Cancel(ctx, saga, who)
+	case api.ActionForceAbort:
+		return c.commands.ForceAbort(ctx, saga, who)
+	case api.ActionRetry:
+		return c.commands.Retry(ctx, saga, a.Step, who)
+	case api.ActionRelease:
+		return c.commands.Release(ctx, saga, a.Service, who)
+	case api.ActionResolve:
+		if a.Resolve == choreo.ResolveUndone {
+			return c.commands.ResolveUndone(ctx, saga, a.Step, who)
+		}
+		output := []byte(a.Output)
+		if output == nil {
+			output = []byte("{}")
+		}
+		return c.commands.ResolveDone(ctx, saga, a.Step, command.Payload{ContentType: contentType, Data: output}, who)
+	}
+	return "", &api.RefusedError{Why: fmt.Sprintf("there is no action %q", a.Action)}
+}
+
+// Start asks the service that starts a saga to start one.
+func (c *Cluster) Start(ctx context.Context, saga, by string, start api.Start) (string, error) {
+	published, err := c.Definitions(ctx)
+	if err != nil {
+		return "", err
+	}
+	var chosen *api.Published
+	for i := range published { // the latest comes last
+		d := published[i].Document.Definition
+		if d.Name() == saga && (start.Version == 0 || d.Version() == start.Version) {
+			chosen = &published[i]
+		}
+	}
+	if chosen == nil {
+		return "", &api.RefusedError{Why: fmt.Sprintf("no service has published version %d of saga %s: see 'choreo definition list'", start.Version, saga)}
+	}
+	i := slices.IndexFunc(chosen.By, func(p api.Publisher) bool { return p.Starts })
+	if i < 0 {
+		return "", &api.RefusedError{Why: fmt.Sprintf("no service says that it starts sagas of %s", chosen.Document.Definition)}
+	}
+	_, id, err := c.commands.Start(ctx, command.Start{
+		Saga: saga, Version: chosen.Document.Definition.Version(), ID: start.ID, Service: chosen.By[i].Service,
+		Input: command.Payload{ContentType: contentType, Data: start.Input}, Tags: start.Tags,
+	}, command.Operator{By: by, Note: start.Reason})
+	return id, err
+}
