@@ -59,6 +59,12 @@ func (n Names) Participants() string { return n.namespace + ".participants" }
 // Group returns the consumer group of a service.
 func (n Names) Group(service string) string { return n.namespace + "." + service }
 
+// ServiceOf returns the service whose consumer group this is, and false for any other group.
+func (n Names) ServiceOf(group string) (string, bool) {
+	service, inNamespace := strings.CutPrefix(group, n.namespace+".")
+	return service, inNamespace && service != ""
+}
+
 // SagaOf returns the saga whose events topic this is, and false for any other topic.
 func (n Names) SagaOf(topic string) (string, bool) {
 	rest, inNamespace := strings.CutPrefix(topic, n.namespace+".")

@@ -84,7 +84,7 @@ type office struct {
 var ada = command.Operator{By: "ada", Note: "it is time"}
 
 // run starts the saga "7" before the test acts.
-func run(t *testing.T, before func(*office), act func(*office)) {
+func run(t *testing.T, before, act func(*office)) {
 	t.Helper()
 	choreotest.Run(t, []choreo.AnySaga{shipment}, func(w *choreotest.World) {
 		names, err := topics.NewNames("choreo")
