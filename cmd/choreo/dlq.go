@@ -113,10 +113,10 @@ func (c *cli) writeLetters(t *out.Text, letters []sagas.Letter) {
 		}
 		rows = append(rows, []out.Styled{
 			out.S(out.Bold, "%d:%d", l.Partition, l.Offset), out.S(out.Plain, "%s", short(c.now().Sub(l.Time))),
-			out.S(out.Plain, "%s:%d:%d", l.Topic, l.Original.Partition, l.Original.Offset), out.S(out.Plain, "%s", l.ID), out.S(out.Plain, "%s%s", again, l.Error),
+			out.S(out.Plain, "%s:%d:%d", l.Topic, l.From, l.At), out.S(out.Plain, "%s", l.Key), out.S(out.Plain, "%s%s", again, l.Error),
 		})
 	}
-	t.Table([]out.Column{{Title: "LETTER", Whole: true}, {Title: "AGE", Right: true}, {Title: "FROM"}, {Title: "SAGA"}, {Title: "ERROR"}}, rows)
+	t.Table([]out.Column{{Title: "LETTER", Whole: true}, {Title: "AGE", Right: true}, {Title: "FROM"}, {Title: "KEY"}, {Title: "ERROR"}}, rows)
 }
 
 // completeGroup completes with the groups that there are.

@@ -78,7 +78,7 @@ func (c *cli) writeParticipants(t *out.Text, all []sagas.Participant) {
 			}
 			rows = append(rows, []out.Styled{
 				out.S(out.Bold, "%s", p.Service), out.S(style, "%s", name(in.Instance)), out.S(style, "%s", in.Build), out.S(style, "%s", seen),
-				out.S(style, "%d", len(in.Partitions)), out.S(style, "%d", p.LagEvents), out.S(style, "%s", outbox), out.S(style, "%d", in.Parked),
+				out.S(style, "%d", in.Partitions), out.S(style, "%d", p.LagEvents), out.S(style, "%s", outbox), out.S(style, "%d", in.Parked),
 			})
 		}
 	}

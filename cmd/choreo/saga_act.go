@@ -17,6 +17,7 @@ import (
 	"github.com/choreo-go/choreo/cmd/choreo/internal/out"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/sagas"
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // act are the flags of commands that act on a saga.
@@ -70,7 +71,7 @@ func (c *cli) action(cmd *cobra.Command, a *act, question string, of func(args [
 		if err != nil {
 			return err
 		}
-		action.Reason, action.By = a.reason, a.by
+		action.Reason = a.reason
 		return c.withSource(cmd, func(ctx context.Context, source sagas.Source) error {
 			d, err := source.Saga(ctx, args[0], args[1])
 			if err != nil {
@@ -177,7 +178,7 @@ the saga has closed or its pivot has completed.`,
 		Example: `  choreo saga cancel order 1042 --reason "customer called"
   choreo saga cancel order 1042 --reason "customer called" --yes --wait`,
 		Args: sagaArgs(0, ""),
-	}, new(act), "Undo %s %s?", func([]string) (sagas.Action, error) { return sagas.Action{Action: "cancel"}, nil })
+	}, new(act), "Undo %s %s?", func([]string) (sagas.Action, error) { return sagas.Action{Action: api.ActionCancel}, nil })
 }
 
 // sagaForceAbort is "choreo saga force-abort".
@@ -189,7 +190,7 @@ func (c *cli) sagaForceAbort() *cobra.Command {
 or one whose failure kept what was done.`,
 		Example: `  choreo saga force-abort order 1042 --reason "wrong price, agreed with the customer"`,
 		Args:    sagaArgs(0, ""),
-	}, new(act), "Undo %s %s, even if it has completed?", func([]string) (sagas.Action, error) { return sagas.Action{Action: "force-abort"}, nil })
+	}, new(act), "Undo %s %s, even if it has completed?", func([]string) (sagas.Action, error) { return sagas.Action{Action: api.ActionForceAbort}, nil })
 }
 
 // sagaRetry is "choreo saga retry".
@@ -202,7 +203,7 @@ that is stuck, or one that waits for its next attempt.`,
 		Example: `  choreo saga retry order 1042 charge-payment --reason "gateway is back"`,
 		Args:    sagaArgs(1, "and a STEP"),
 	}, new(act), "Try %[3]s of %[1]s %[2]s again?", func(args []string) (sagas.Action, error) {
-		return sagas.Action{Action: "retry", Step: args[2]}, nil
+		return sagas.Action{Action: api.ActionRetry, Step: args[2]}, nil
 	})
 }
 
@@ -219,12 +220,12 @@ hand. What later steps read of a step that counts as done is its --result.`,
   choreo saga resolve order 1042 ship-order --done --result '{"parcel":"P1"}' --reason "sent by hand"`,
 		Args: sagaArgs(1, "and a STEP"),
 	}, new(act), "Count %[3]s of %[1]s %[2]s as settled?", func(args []string) (sagas.Action, error) {
-		action := sagas.Action{Action: "resolve", Step: args[2], Resolve: string(choreo.ResolveUndone)}
+		action := sagas.Action{Action: api.ActionResolve, Step: args[2], Resolve: choreo.ResolveUndone}
 		if done == undone {
 			return action, exit.Usagef("say --done or --undone: what the step counts as")
 		}
 		if done {
-			action.Resolve = string(choreo.ResolveDone)
+			action.Resolve = choreo.ResolveDone
 		} else if output != "" {
 			return action, exit.Usagef("--result belongs to --done: a step that is undone has none")
 		}
@@ -248,7 +249,7 @@ more where the cause is still there.`,
 		Example: `  choreo saga release order 1042 payments --reason "schema registered"`,
 		Args:    sagaArgs(1, "and the SERVICE that has parked it"),
 	}, new(act), "Have %[3]s go on with %[1]s %[2]s?", func(args []string) (sagas.Action, error) {
-		return sagas.Action{Action: "release", Service: args[2]}, nil
+		return sagas.Action{Action: api.ActionRelease, Service: args[2]}, nil
 	})
 }
 
@@ -275,7 +276,6 @@ started, or the service has refused.`,
 			if err := a.check(c); err != nil {
 				return err
 			}
-			start.By = a.by
 			var err error
 			if start.Tags, err = tagsOf(tags); err != nil {
 				return err

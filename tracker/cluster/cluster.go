@@ -19,9 +19,6 @@ type Config struct {
 	Source string
 	// Fresh is for how long a copy of a topic is taken for the topic. Default: 2 s.
 	Fresh time.Duration
-	// MaxLetters bounds how many dead letters are kept in mind; of more the oldest are left
-	// out. Default: 10,000.
-	MaxLetters int
 	// Logger gets what cannot be read. Default: none.
 	Logger *zap.Logger
 	// Now is the clock. Default: time.Now.
@@ -37,7 +34,7 @@ type Cluster struct {
 
 	published copyOf[[]contract]
 	statuses  copyOf[[]topics.Status]
-	letters   copyOf[[]letter]
+	letters   *topics.DeadLetters
 }
 
 // New returns the topics of a namespace. config may be nil. The caller keeps the log.
@@ -52,15 +49,13 @@ func New(log topics.Log, names topics.Names, config *Config) *Cluster {
 	if c.config.Fresh <= 0 {
 		c.config.Fresh = 2 * time.Second
 	}
-	if c.config.MaxLetters <= 0 {
-		c.config.MaxLetters = 10_000
-	}
 	if c.config.Logger == nil {
 		c.config.Logger = zap.NewNop()
 	}
 	if c.config.Now == nil {
 		c.config.Now = time.Now
 	}
+	c.letters = topics.NewDeadLetters(log, names)
 	c.commands = command.New(log, names, &command.Config{Source: c.config.Source, Now: c.config.Now})
 	return c
 }
@@ -80,20 +75,13 @@ func (k *copyOf[T]) get(now time.Time, fresh time.Duration, read func() (T, erro
 	if age := now.Sub(k.at); !k.at.IsZero() && age >= 0 && age < fresh {
 		return k.copy, nil
 	}
-	read1, err := read()
+	another, err := read()
 	if err != nil {
 		var none T
 		return none, err
 	}
-	k.copy, k.at = read1, now
+	k.copy, k.at = another, now
 	return k.copy, nil
-}
-
-// drop has the next one read anew.
-func (k *copyOf[T]) drop() {
-	k.mu.Lock()
-	k.at = time.Time{}
-	k.mu.Unlock()
 }
 
 // table reads a compacted topic; one that does not exist is empty.

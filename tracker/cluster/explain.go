@@ -6,32 +6,19 @@ import (
 
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/tracker"
-	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // Explain says what a saga waits for, by its log and by what services tell of themselves.
-func (c *Cluster) Explain(ctx context.Context, s *tracker.Snapshot) (api.Verdict, error) {
+func (c *Cluster) Explain(ctx context.Context, s *tracker.Snapshot) (tracker.Verdict, error) {
 	def, err := c.definition(ctx, s.Saga, s.Version)
 	if err != nil {
-		return api.Verdict{}, err
+		return tracker.Verdict{}, err
 	}
 	services, err := c.services(ctx, s)
 	if err != nil {
-		return api.Verdict{}, err
+		return tracker.Verdict{}, err
 	}
-	v := tracker.Explain(s, def, services)
-	verdict := api.Verdict{Sentence: v.Sentence, Why: api.Why{Status: s.Status}}
-	if v.Why.Step != "" || v.Why.Service != "" {
-		w := api.Wait{
-			Step: v.Why.Step, Service: v.Why.Service, Run: v.Why.Run, Partition: &v.Why.Partition, Since: v.Why.Since,
-			Attempt: v.Why.Attempt, Due: v.Why.Due, Cause: v.Why.Cause,
-		}
-		if v.Why.LagEvents > 0 {
-			w.Lag = &v.Why.LagEvents
-		}
-		verdict.Why.WaitsFor = []api.Wait{w}
-	}
-	return verdict, nil
+	return tracker.Explain(s, def, services), nil
 }
 
 // services returns what is known of the services that a saga waits for.
@@ -112,4 +99,3 @@ func (c *Cluster) add(to *tracker.Service, status *topics.Status, s *tracker.Sna
 		}
 	}
 }
-

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // Source tells of sagas and takes commands for them.
@@ -41,10 +42,7 @@ type Source interface {
 var ErrRefused = errors.New("refused")
 
 // Freshness is how far what is told lags behind the log.
-type Freshness struct {
-	LagEvents  int64   `json:"lag_events"`
-	LagSeconds float64 `json:"lag_seconds"`
-}
+type Freshness = tracker.Freshness
 
 // List is a page of a list.
 type List struct {
@@ -87,121 +85,31 @@ type Header struct {
 	Value string `json:"value"`
 }
 
-// Participant is a service with its processes.
-type Participant struct {
-	Service   string     `json:"service"`
-	Instances []Instance `json:"instances"`
-	LagEvents int64      `json:"lag_events"`
-	LastSeen  time.Time  `json:"last_seen"`
-}
-
-// Instance is a process of a service.
-type Instance struct {
-	Instance   string    `json:"instance"`
-	Build      string    `json:"build,omitempty"`
-	StartedAt  time.Time `json:"started_at"`
-	SeenAt     time.Time `json:"seen_at"`
-	Gone       bool      `json:"gone"`
-	Partitions []int32   `json:"partitions"`
-	LagEvents  int64     `json:"lag_events"`
-	Outbox     Outbox    `json:"outbox"`
-	Parked     int64     `json:"parked"`
-	Waiting    []Waiting `json:"waiting,omitempty"`
-}
-
-// Outbox is what a service has not published yet.
-type Outbox struct {
-	Entries       int64   `json:"entries"`
-	OldestSeconds float64 `json:"oldest_seconds"`
-}
-
-// Waiting is a step that waits in the database of its owner.
-type Waiting struct {
-	Saga    string         `json:"saga"`
-	ID      string         `json:"id"`
-	Step    string         `json:"step"`
-	State   string         `json:"state"`
-	Attempt int            `json:"attempt,omitempty"`
-	Due     *time.Time     `json:"due_at,omitempty"`
-	Since   *time.Time     `json:"since,omitempty"`
-	Error   *tracker.Error `json:"error,omitempty"`
-}
-
-// LetterGroup are dead letters with the same thing wrong.
-type LetterGroup struct {
-	Group   string    `json:"group"`
-	Error   string    `json:"error"`
-	Code    string    `json:"code,omitempty"`
-	Topic   string    `json:"topic"`
-	Service string    `json:"service"`
-	Count   int64     `json:"count"`
-	First   time.Time `json:"first"`
-	Last    time.Time `json:"last"`
-}
-
-// Letter is a dead letter.
-type Letter struct {
-	Place
-	Time      time.Time `json:"time"`
-	Service   string    `json:"service"`
-	Error     string    `json:"error"`
-	Code      string    `json:"code"`
-	Topic     string    `json:"topic"` // where the record was read
-	Original  Place     `json:"original"`
-	Saga      string    `json:"saga,omitempty"`
-	ID        string    `json:"id,omitempty"`
-	EventType string    `json:"event_type,omitempty"`
-	Redriven  bool      `json:"redriven"`
-}
-
-// Place is where a record stands.
-type Place struct {
-	Partition int32 `json:"partition"`
-	Offset    int64 `json:"offset"`
-}
-
-// Redrive says which dead letters are sent again: a group or some.
-type Redrive struct {
-	Group   string  `json:"group,omitempty"`
-	Letters []Place `json:"letters,omitempty"`
-	DryRun  bool    `json:"dry_run,omitempty"`
-	Force   bool    `json:"force,omitempty"` // also those that were sent again before
-	Reason  string  `json:"reason,omitempty"`
-}
-
-// Redriven says what came of it.
-type Redriven struct {
-	Redriven int64     `json:"redriven"`
-	Skipped  []Skipped `json:"skipped,omitempty"`
-	DryRun   bool      `json:"dry_run"`
-}
-
-// Skipped is a dead letter that was not sent again.
-type Skipped struct {
-	Place
-	Why string `json:"why"`
-}
-
-// Action is a command to a saga.
-type Action struct {
-	Action  string          `json:"action"` // cancel, retry, resolve, release or force-abort
-	Step    string          `json:"step,omitempty"`
-	Resolve string          `json:"resolve,omitempty"` // done or undone
-	Output  json.RawMessage `json:"output,omitempty"`  // of a step that counts as done
-	Service string          `json:"service,omitempty"` // that is to go on with a parked saga
-	Reason  string          `json:"reason"`
-	By      string          `json:"-"` // who gives it, where no token says so
-}
-
-// Start says which saga to start.
-type Start struct {
-	ID      string            `json:"id"`
-	Version int               `json:"version,omitempty"`
-	Input   json.RawMessage   `json:"input"`
-	Tags    map[string]string `json:"tags,omitempty"`
-	Reason  string            `json:"reason,omitempty"`
-	By      string            `json:"-"`
-}
+// What the API of a tracker says as well.
+type (
+	// Participant is a service with its processes.
+	Participant = api.Participant
+	// Instance is a process of a service.
+	Instance = api.Instance
+	// Outbox is what a service has not published yet.
+	Outbox = api.Outbox
+	// Waiting is a step that waits in the database of its owner.
+	Waiting = api.Waiting
+	// LetterGroup are dead letters with the same thing wrong.
+	LetterGroup = api.LetterGroup
+	// Letter is a dead letter.
+	Letter = api.Letter
+	// Place is where a dead letter stands.
+	Place = api.LetterID
+	// Redrive says which dead letters are sent again: a group or some.
+	Redrive = api.Redrive
+	// Redriven says what came of it.
+	Redriven = api.Redriven
+	// Action is a command to a saga.
+	Action = api.Action
+	// Start says which saga to start.
+	Start = api.Start
+)
 
 // Sent is a command that is in the log.
 type Sent struct {

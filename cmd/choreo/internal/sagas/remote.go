@@ -18,6 +18,9 @@ import (
 	"github.com/choreo-go/choreo/tracker"
 )
 
+// maxReading is how long an answer may take that reads topics; --timeout ends it sooner.
+const maxReading = 10 * time.Minute
+
 // maxAnswer bounds what is read of one answer.
 const maxAnswer = 64 << 20
 
@@ -145,7 +148,7 @@ func (r *remote) refusal(res *http.Response) error {
 		if p.Code == "" {
 			return exit.NotFoundf("there is no tracker's API at %s: check --tracker and its base path", r.base)
 		}
-		return exit.With(exit.NotFound, fmt.Errorf("%w: %s", tracker.ErrNotFound, says))
+		return exit.With(exit.NotFound, &notFoundError{says})
 	case http.StatusConflict:
 		return fmt.Errorf("%w: %s", ErrRefused, says)
 	}
@@ -349,3 +352,9 @@ func (r *remote) Watch(ctx context.Context, f tracker.Filter, reset func(), see 
 		}
 	}
 }
+
+// notFoundError says in the words of the tracker what is not there.
+type notFoundError struct{ says string }
+
+func (e *notFoundError) Error() string { return e.says }
+func (e *notFoundError) Unwrap() error { return tracker.ErrNotFound }
