@@ -181,10 +181,10 @@ type seldom struct {
 	now   func() time.Time
 
 	mu    sync.Mutex
-	known map[string]answer
+	known map[string]held
 }
 
-type answer struct {
+type held struct {
 	at       time.Time
 	response http.Response
 	body     []byte
@@ -215,15 +215,15 @@ func (s *seldom) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := answer{at: s.now(), response: *response, body: body}
+	a := held{at: s.now(), response: *response, body: body}
 	if s.known == nil {
-		s.known = map[string]answer{}
+		s.known = map[string]held{}
 	}
 	s.known[key] = a // only the two addresses of the provider come here
 	return a.again(r), nil
 }
 
-func (a *answer) again(r *http.Request) *http.Response {
+func (a *held) again(r *http.Request) *http.Response {
 	response := a.response
 	response.Request, response.Body = r, io.NopCloser(bytes.NewReader(a.body))
 	return &response
