@@ -122,7 +122,9 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) error {
 }
 
 // livez answers as long as the process does.
-func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error { return probe(w, http.StatusOK, "ok") }
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
+	return probe(w, http.StatusOK, "ok")
+}
 
 // readyz answers well while the server serves and the tracker is ready.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {

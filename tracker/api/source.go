@@ -118,7 +118,7 @@ type Instance struct {
 	Build      string    `json:"build,omitempty"`
 	StartedAt  time.Time `json:"started_at"`
 	SeenAt     time.Time `json:"seen_at"`
-	Gone       bool      `json:"gone"` // it said goodbye, or was silent for too long
+	Gone       bool      `json:"gone"`       // it said goodbye, or was silent for too long
 	Partitions int       `json:"partitions"` // how many it reads, over all topics
 	LagEvents  int64     `json:"lag_events"`
 	Outbox     Outbox    `json:"outbox"`
@@ -146,15 +146,17 @@ type Waiting struct {
 
 // LetterGroup is dead letters of one service, topic and fault.
 type LetterGroup struct {
-	Group   string    `json:"group"` // opaque, to ask for the letters by
-	Error   string    `json:"error"` // the message, numbers and ids left out
-	Code    string    `json:"code"`
-	Topic   string    `json:"topic"`
-	Service string    `json:"service"`
-	Count   int64     `json:"count"`
-	First   time.Time `json:"first"`
-	Last    time.Time `json:"last"`
-	Sample  Letter    `json:"sample"`
+	Group   string `json:"group"` // opaque, to ask for the letters by
+	Error   string `json:"error"` // the message, numbers and ids left out
+	Code    string `json:"code"`
+	Topic   string `json:"topic"`
+	Service string `json:"service"`
+	Count   int64  `json:"count"`
+	// Redriven is how many of them were redriven.
+	Redriven int64     `json:"redriven"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+	Sample   Letter    `json:"sample"`
 }
 
 // LetterID is where a dead letter stands.
