@@ -41,6 +41,7 @@ func Exercise(t *testing.T, open func(t *testing.T) topics.Log) {
 		{"ReadFollowsATopic", readFollows},
 		{"ReadToTheEnd", readToEnd},
 		{"ReadFromOffsets", readFrom},
+		{"ReadChosenPartitions", readChosen},
 		{"ReadOfAnUnknownTopic", readUnknown},
 		{"ReadFindsNewPartitions", readNewPartitions},
 		{"ReadStopsAtAHandlersError", readHandlerError},
