@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/connect"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/out"
@@ -310,7 +309,7 @@ func (w *watch) catchUp(ctx context.Context) error {
 func (w *watch) see(s *tracker.Snapshot) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.id != "" && s.ID != w.id || !chosen(s, &w.filter) {
+	if w.id != "" && s.ID != w.id || !w.filter.Matches(s) {
 		return nil
 	}
 	i := slices.IndexFunc(w.seen, func(other *tracker.Snapshot) bool { return other.Saga == s.Saga && other.ID == s.ID })
@@ -342,61 +341,6 @@ func (w *watch) lines() *out.Printer {
 		p.Format = out.JSONL
 	}
 	return p
-}
-
-// chosen reports whether a saga is among those that are watched. The source chooses by the same,
-// where it can: here is what it leaves.
-func chosen(s *tracker.Snapshot, f *tracker.Filter) bool {
-	has := func(all []string, is func(string) bool) bool { return len(all) == 0 || slices.ContainsFunc(all, is) }
-	ready := func(match func(tracker.Next) bool) bool {
-		return slices.ContainsFunc(s.Next, func(n tracker.Next) bool { return n.Ready && match(n) })
-	}
-	return has(f.Sagas, func(v string) bool { return v == s.Saga }) &&
-		(len(f.Versions) == 0 || slices.Contains(f.Versions, s.Version)) &&
-		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, s.Status)) &&
-		has(f.Steps, func(v string) bool {
-			return ready(func(n tracker.Next) bool { return n.Step == v }) || slices.ContainsFunc(s.Steps, func(step tracker.Step) bool {
-				return step.Name == v && (step.Status == choreo.StepRetried || step.Status == choreo.StepUndoFailed)
-			})
-		}) &&
-		has(f.Services, func(v string) bool {
-			return ready(func(n tracker.Next) bool { return n.Service == v }) ||
-				slices.ContainsFunc(s.Parked, func(p tracker.Parked) bool { return p.Service == v })
-		}) &&
-		has(f.Codes, func(v string) bool { return slices.Contains(codesOf(s), v) }) &&
-		(f.StartedFrom.IsZero() || !s.StartedAt.Before(f.StartedFrom)) &&
-		(f.StartedTo.IsZero() || s.StartedAt.Before(f.StartedTo)) && found(s, f.Search)
-}
-
-func codesOf(s *tracker.Snapshot) []string {
-	var codes []string
-	if s.Cause != nil {
-		codes = append(codes, s.Cause.Code)
-	}
-	for i := range s.Steps {
-		if e := s.Steps[i].Error; e != nil {
-			codes = append(codes, e.Code)
-		}
-	}
-	for _, p := range s.Parked {
-		if p.Error != nil {
-			codes = append(codes, p.Error.Code)
-		}
-	}
-	return codes
-}
-
-func found(s *tracker.Snapshot, search string) bool {
-	search = strings.ToLower(search)
-	if strings.Contains(strings.ToLower(s.ID), search) {
-		return true
-	}
-	for name, value := range s.Tags {
-		if strings.Contains(strings.ToLower(value), search) || strings.ToLower(name+"="+value) == search {
-			return true
-		}
-	}
-	return false
 }
 
 // draw writes the view over what stands there. The caller holds the lock.

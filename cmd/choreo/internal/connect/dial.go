@@ -37,8 +37,11 @@ func (s *Settings) Log() (topics.Log, error) {
 }
 
 // Remote returns the source that the API of the named tracker is.
-func (s *Settings) Remote() (sagas.Source, error) {
-	config := sagas.RemoteConfig{URL: s.Tracker, Token: s.trackerToken}
+func (s *Settings) Remote() (sagas.Source, error) { return s.Peer(s.Tracker) }
+
+// Peer returns the source that the API of another tracker is.
+func (s *Settings) Peer(url string) (sagas.Source, error) {
+	config := sagas.RemoteConfig{URL: url, Token: s.trackerToken}
 	if s.tlsCA != "" || s.tlsCert != "" {
 		var err error
 		if config.TLS, err = s.tlsConfig(); err != nil {
@@ -49,8 +52,20 @@ func (s *Settings) Remote() (sagas.Source, error) {
 }
 
 // Topics returns the source that the topics of the brokers are.
-func (s *Settings) Topics(say func(string, ...any)) (sagas.Source, error) {
-	return nil, exit.Usagef("")
+func (s *Settings) Topics(by string) (sagas.Source, error) {
+	names, err := s.Names()
+	if err != nil {
+		return nil, err
+	}
+	log, err := s.Log()
+	if err != nil {
+		return nil, err
+	}
+	source, err := sagas.NewTopics(sagas.TopicsConfig{Log: log, Names: names, By: by})
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return source, nil
 }
 
 // Names returns the names of topics in the namespace.

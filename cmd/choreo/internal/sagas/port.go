@@ -16,6 +16,10 @@ type Source interface {
 	List(ctx context.Context, q tracker.Query) (*List, error)
 	// Saga returns one saga with what can be said of it. The error wraps [tracker.ErrNotFound].
 	Saga(ctx context.Context, saga, id string) (*Detail, error)
+	// Count counts sagas by a group.
+	Count(ctx context.Context, f tracker.Filter, by tracker.Group) ([]tracker.Count, error)
+	// Overview tells how all sagas do.
+	Overview(ctx context.Context) (tracker.Overview, error)
 	// Events returns the saga's log, with the payloads where they are asked for.
 	Events(ctx context.Context, saga, id string, payload bool) ([]Event, error)
 	// Watch calls see with each saga of the filter that changes, until ctx ends or see returns an
@@ -115,4 +119,25 @@ type (
 type Sent struct {
 	EventID string `json:"event_id"`
 	Action  string `json:"action"`
+}
+
+// Reader returns a source as a tracker joins it with its own part.
+func Reader(source Source) tracker.Reader { return reader{source} }
+
+type reader struct{ Source }
+
+func (r reader) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
+	d, err := r.Saga(ctx, saga, id)
+	if err != nil {
+		return nil, err
+	}
+	return d.Saga, nil
+}
+
+func (r reader) List(ctx context.Context, q tracker.Query) (tracker.Page, error) {
+	list, err := r.Source.List(ctx, q)
+	if err != nil {
+		return tracker.Page{}, err
+	}
+	return tracker.Page{Sagas: list.Sagas, Next: list.Next}, nil
 }

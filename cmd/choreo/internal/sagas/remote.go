@@ -16,6 +16,7 @@ import (
 
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // maxReading is how long an answer may take that reads topics; --timeout ends it sooner.
@@ -145,10 +146,12 @@ func (r *remote) refusal(res *http.Response) error {
 	case http.StatusForbidden:
 		return fmt.Errorf("the tracker does not let you do that: %s", says)
 	case http.StatusNotFound:
-		if p.Code == "" {
+		if p.Code == "" || p.Code == string(api.CodeNotFound) {
 			return exit.NotFoundf("there is no tracker's API at %s: check --tracker and its base path", r.base)
 		}
 		return exit.With(exit.NotFound, &notFoundError{says})
+	case http.StatusGatewayTimeout:
+		return exit.With(exit.TimedOut, fmt.Errorf("timed out: %s", says))
 	case http.StatusConflict:
 		return fmt.Errorf("%w: %s", ErrRefused, says)
 	}
@@ -241,6 +244,23 @@ func (r *remote) Saga(ctx context.Context, saga, id string) (*Detail, error) {
 		return nil, fmt.Errorf("the answer of the tracker at %s holds no saga: check --tracker", r.base.Host)
 	}
 	return &d, nil
+}
+
+func (r *remote) Count(ctx context.Context, f tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
+	v := params(f)
+	if by != "" {
+		v.Set("by", string(by))
+	}
+	var answer struct {
+		Counts []tracker.Count `json:"counts"`
+	}
+	err := r.get(ctx, &answer, v, "counts")
+	return answer.Counts, err
+}
+
+func (r *remote) Overview(ctx context.Context) (overview tracker.Overview, err error) {
+	err = r.get(ctx, &overview, nil, "overview")
+	return overview, err
 }
 
 func (r *remote) Events(ctx context.Context, saga, id string, payload bool) ([]Event, error) {
