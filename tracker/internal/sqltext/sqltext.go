@@ -75,6 +75,18 @@ func (a *Args) Add(v any) string {
 	return a.mark + strconv.Itoa(len(a.List))
 }
 
+// Bytes adds a parameter that is an array of bytes.
+func (a *Args) Bytes(texts []string) string { return a.Add(ByteSlices(texts)) }
+
+// ByteSlices returns the texts as bytes.
+func ByteSlices(texts []string) [][]byte {
+	list := make([][]byte, len(texts))
+	for i, t := range texts {
+		list[i] = []byte(t)
+	}
+	return list
+}
+
 // In yields a condition that a column has one of the values.
 func In[T any](a *Args, column string, values []T) string {
 	if len(values) == 0 {
