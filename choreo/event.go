@@ -94,7 +94,7 @@ type Event struct {
 	Source      string    // the service that emitted it
 	Initiator   string    // the service that started the saga
 	Time        time.Time // when the emitting transaction ran, on that service's clock
-	CausationID string    // the event that it reacts to; empty for Started
+	CausationID string    // the event that it reacts to; of Started: StartRequested, or empty
 	Attempt     int       // of Execute or Compensate, from 1; 0 where none ran
 
 	Bypassed bool // StepCompleted: a false condition or a failed optional step

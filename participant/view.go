@@ -57,7 +57,8 @@ func (v *view[Tx]) play(ev *choreo.Event) {
 // saga runs. Who asks for something may not know it, nor who answers without having a row.
 func tellsVersion(t choreo.EventType) bool {
 	switch t {
-	case choreo.AbortRequested, choreo.Aborted, choreo.RetryRequested, choreo.ResolveRequested, choreo.ReleaseRequested:
+	case choreo.AbortRequested, choreo.Aborted, choreo.RetryRequested, choreo.ResolveRequested, choreo.ReleaseRequested,
+		choreo.StartRequested:
 		return false
 	default:
 		return true

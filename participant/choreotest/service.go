@@ -217,10 +217,10 @@ func (s *Service[Tx]) close() error {
 }
 
 // Start starts a saga through the service, as participant.Start does.
-func Start[Tx, In any](s *Service[Tx], saga *choreo.Saga[In], id string, input In) participant.Ref {
+func Start[Tx, In any](s *Service[Tx], saga *choreo.Saga[In], id string, input In, options ...participant.StartOption) participant.Ref {
 	s.w.t.Helper()
 	for {
-		ref, err := participant.Start(s.w.ctx, s.Participant(), saga, id, input)
+		ref, err := participant.Start(s.w.ctx, s.Participant(), saga, id, input, options...)
 		if err == nil {
 			return ref
 		}

@@ -267,3 +267,32 @@ func TestWhatMakesNoSenseIsRefusedBeforeItIsWritten(t *testing.T) {
 		require.Len(o.t, o.Records(), n)
 	})
 }
+
+func TestStart(t *testing.T) {
+	run(t, func(*office) {}, func(o *office) {
+		start := command.Start{
+			Saga: "shipment", Version: 1, ID: "8", Service: "depot", Tags: map[string]string{"customer": "c-1"},
+			Input: command.Payload{ContentType: "application/json", Data: []byte(`{"To":"Grace"}`)},
+		}
+		sagaID, id, err := o.commands.Start(o.Context(), start, ada)
+		require.NoError(o.t, err)
+		require.Equal(o.t, "8", sagaID)
+		ref := participant.Ref{Saga: "shipment", SagaID: "8"}
+		o.Wait(ref)
+		o.AssertStatus(ref, choreo.StatusCompleted)
+		require.Equal(o.t, "+", o.Database("depot").Snapshot().Tables["pack"]["8"])
+		for _, rec := range o.Records() {
+			ev, err := topics.Decode(&rec)
+			require.NoError(o.t, err)
+			if ev.Type == choreo.Started && ev.SagaID == "8" {
+				require.Equal(o.t, id, ev.CausationID)
+				require.Equal(o.t, start.Tags, ev.Tags)
+			}
+		}
+		start.ID = ""
+		sagaID, _, err = o.commands.Start(o.Context(), start, ada)
+		require.NoError(o.t, err)
+		require.NotEmpty(o.t, sagaID)
+		o.Wait(participant.Ref{Saga: "shipment", SagaID: sagaID})
+	})
+}
