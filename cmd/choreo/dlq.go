@@ -173,6 +173,8 @@ unless --force says otherwise: a saga takes an event once, however often it come
 	cmd.Flags().StringSliceVar(&letters, "letter", nil, "these `letters`, as PARTITION:OFFSET, joined by ','")
 	cmd.Flags().BoolVar(&what.DryRun, "dry-run", false, "say what would be sent, and send nothing")
 	cmd.Flags().BoolVar(&what.Force, "force", false, "also what was sent again before")
+	cmd.Flags().StringVarP(&what.Reason, "reason", "r", "", "why, in a `sentence`: it is noted beside the letters")
+	byFlag(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	connect.Flags(cmd.Flags(), sagaNeeds)
 	return cmd

@@ -29,8 +29,8 @@ Results are on standard output, all else is on standard error. -o json and
 	}
 	root.Version = thisBuild().Version
 	root.SetVersionTemplate("choreo {{.Version}}\n")
-	noun(root, c.sagaNoun(), c.dlqNoun(), c.participantNoun(), c.definitions(), c.schemas(), c.topicsNoun(),
-		c.version(), c.completion(), c.man())
+	noun(root, c.sagaNoun(), c.dlqNoun(), c.participantNoun(), c.trackerNoun(), c.definitions(), c.schemas(), c.topicsNoun(),
+		c.dbNoun(), c.doctor(), c.version(), c.completion(), c.man())
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd, cmd.OutOrStdout()) })

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/connect"
@@ -38,11 +39,11 @@ the topics of the cluster (--brokers).`,
 }
 
 // source opens where sagas are seen. The caller closes it.
-func (c *cli) source(settings *connect.Settings) (sagas.Source, error) {
+func (c *cli) source(settings *connect.Settings, flags *pflag.FlagSet) (sagas.Source, error) {
 	if settings.Tracker != "" {
 		return settings.Remote()
 	}
-	return settings.Topics(c.say)
+	return settings.Topics(c.operator(flags), c.now)
 }
 
 // withSource opens where sagas are seen, and calls do with it.
@@ -52,7 +53,7 @@ func (c *cli) withSource(cmd *cobra.Command, do func(ctx context.Context, source
 		return err
 	}
 	defer cancel()
-	source, err := c.source(settings)
+	source, err := c.source(settings, cmd.Flags())
 	if err != nil {
 		return err
 	}
@@ -261,3 +262,21 @@ func dueIn(at *time.Time, now time.Time) string {
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// operator returns who gives commands where no token says it: --by, else the user of this machine.
+func (c *cli) operator(flags *pflag.FlagSet) string {
+	if f := flags.Lookup("by"); f != nil && f.Value.String() != "" {
+		return f.Value.String()
+	}
+	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
+		if user := c.env(name); user != "" {
+			return user
+		}
+	}
+	return "choreo-cli"
+}
+
+// byFlag adds the flag that says who it is.
+func byFlag(cmd *cobra.Command) {
+	cmd.Flags().String("by", "", "`who` wants it, where brokers are named (default the user of this machine); a tracker knows it by the token")
+}

@@ -22,31 +22,23 @@ import (
 
 // act are the flags of commands that act on a saga.
 type act struct {
-	reason, by string
-	yes, wait  bool
+	reason    string
+	yes, wait bool
 }
 
 func (a *act) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&a.reason, "reason", "r", "", "why, in a `sentence`: it is kept in the saga's log")
-	flags.StringVar(&a.by, "by", "", "`who` gives the command where brokers are named (default the user of this machine); a tracker knows it by the token")
+	byFlag(cmd)
 	flags.BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	flags.BoolVarP(&a.wait, "wait", "w", false, "wait for the saga's answer, for at most --timeout")
 	connect.Flags(flags, sagaNeeds)
 }
 
-// check refuses what lacks a reason, and finds out who gives the command.
-func (a *act) check(c *cli) error {
+// check refuses what lacks a reason.
+func (a *act) check() error {
 	if strings.TrimSpace(a.reason) == "" {
 		return exit.Usagef("--reason is missing: say why, it is kept in the saga's log")
-	}
-	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
-		if a.by == "" {
-			a.by = c.env(name)
-		}
-	}
-	if a.by == "" {
-		a.by = "choreo-cli"
 	}
 	return nil
 }
@@ -64,7 +56,7 @@ type answer struct {
 func (c *cli) action(cmd *cobra.Command, a *act, question string, of func(args []string) (sagas.Action, error)) *cobra.Command {
 	cmd.ValidArgsFunction = c.completeSagaID
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := a.check(c); err != nil {
+		if err := a.check(); err != nil {
 			return err
 		}
 		action, err := of(args)
@@ -270,11 +262,8 @@ started, or the service has refused.`,
 		Args: sagaArgs(0, ""), ValidArgsFunction: c.completeSagaID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			start := sagas.Start{ID: args[1], Version: version, Reason: a.reason}
-			if a.reason == "" {
-				a.reason = "started by hand" // a start needs no excuse
-			}
-			if err := a.check(c); err != nil {
-				return err
+			if start.Reason == "" {
+				start.Reason = "started by hand" // a start needs no excuse
 			}
 			var err error
 			if start.Tags, err = tagsOf(tags); err != nil {

@@ -47,7 +47,7 @@ A saga that is not there yet is waited for, too.`,
 				ctx, cancel = context.WithTimeout(ctx, within)
 				defer cancel()
 			}
-			source, err := c.source(settings)
+			source, err := c.source(settings, cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -180,7 +180,7 @@ of 'choreo saga wait'; else it goes on until it is interrupted.`,
 			if err != nil {
 				return err
 			}
-			source, err := c.source(settings)
+			source, err := c.source(settings, cmd.Flags())
 			if err != nil {
 				return err
 			}

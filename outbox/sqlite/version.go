@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/choreo-go/choreo/outbox/internal/table"
+	"github.com/choreo-go/choreo/internal/migration"
 )
 
 // Version returns the version of the tables in the database, 0 where there are none, and the one
 // that [Store.Migrate] of this build brings them to. It changes nothing.
 func (s *Store) Version(ctx context.Context) (have, want int, err error) {
-	list, err := table.Migrations(migrations, "migrations")
+	list, err := migration.Migrations(migrations, "migrations")
 	if err != nil {
 		return 0, 0, fmt.Errorf("version: %w", err)
 	}

@@ -49,6 +49,15 @@ func (c *Cluster) told(ctx context.Context) ([]topics.Status, error) {
 	})
 }
 
+// Statuses returns what processes have told of themselves last, by service, the latest first.
+func (c *Cluster) Statuses(ctx context.Context) ([]topics.Status, error) {
+	statuses, err := c.told(ctx)
+	return slices.Clone(statuses), err
+}
+
+// Gone reports whether a process has said goodbye, or was silent for too long.
+func (c *Cluster) Gone(s *topics.Status) bool { return gone(s, c.config.Now()) }
+
 // gone reports whether a process has said goodbye, or was silent for too long.
 func gone(s *topics.Status, now time.Time) bool {
 	return s.Stopping || now.Sub(s.At) > time.Duration(silent*s.EverySeconds*float64(time.Second))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/sagas"
@@ -51,8 +52,8 @@ func (s *Settings) Peer(url string) (sagas.Source, error) {
 	return sagas.NewRemote(config)
 }
 
-// Topics returns the source that the topics of the brokers are.
-func (s *Settings) Topics(by string) (sagas.Source, error) {
+// Topics returns the source that the topics of the brokers are, for who it is that gives commands.
+func (s *Settings) Topics(by string, now func() time.Time) (sagas.Source, error) {
 	names, err := s.Names()
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func (s *Settings) Topics(by string) (sagas.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := sagas.NewTopics(sagas.TopicsConfig{Log: log, Names: names, By: by})
+	source, err := sagas.NewTopics(sagas.TopicsConfig{Log: log, Names: names, By: by, Now: now})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -69,6 +69,16 @@ func (t *Text) Para(first, format string, args ...any) {
 	}
 }
 
+// Entry writes a paragraph under a styled word, as [Text.Para] does under plain ones.
+func (t *Text) Entry(word Styled, first, format string, args ...any) {
+	lead := clean(word.Text) + first
+	var body Text
+	body.width = t.width
+	body.Para(lead, format, args...)
+	t.piece(clean(word.Text), word.Style)
+	t.b.WriteString(strings.TrimPrefix(body.String(), clean(word.Text)))
+}
+
 func (t *Text) piece(s string, style Style) {
 	if !t.colour || style == Plain || s == "" {
 		t.b.WriteString(s)

@@ -9,8 +9,10 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/cmd/choreo/internal/models"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
@@ -28,19 +30,19 @@ type TopicsConfig struct {
 	Names topics.Names
 	// By is who gives commands. Required for those.
 	By string
-	// Model makes an empty model to fill with what the tracker topics hold. Required.
-	Model func() tracker.Model
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
 }
 
 // NewTopics returns the source that the topics of a cluster are: what trackers have written
 // there, and the logs. It reads what it is asked for, and no sooner.
 func NewTopics(config TopicsConfig) (Source, error) {
-	c := cluster.New(config.Log, config.Names, &cluster.Config{Source: "choreo-cli"})
+	c := cluster.New(config.Log, config.Names, &cluster.Config{Source: "choreo-cli", Now: config.Now})
 	l := &logged{config: config, cluster: c, latest: map[[2]string]*tracker.Snapshot{}}
 	source := c.Source(l)
 	source.Commands = signed{Commands: c, by: config.By}
 	source.DeadLetters = signedLetters{DeadLetters: c, by: config.By}
-	server, err := api.New(source, &api.Config{Timeout: maxReading})
+	server, err := api.New(source, &api.Config{Timeout: maxReading, Now: config.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +217,7 @@ func (l *logged) loaded(ctx context.Context) (tracker.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	model := l.config.Model()
+	model := models.Memory()
 	for _, name := range names {
 		if err := l.fill(ctx, model, name); err != nil {
 			return nil, errors.Join(err, model.Close())
