@@ -107,7 +107,7 @@ func (c *cli) confirm(yes bool, question string) error {
 		return nil
 	}
 	if !c.asks {
-		return exit.Usagef("%s Nobody is there to answer: say --yes to go on, or --dry-run to look", question)
+		return exit.Usagef("%s Nobody is there to answer: say --yes to go on", question)
 	}
 	fmt.Fprintf(c.err, "%s [y/N] ", question)
 	var answer string

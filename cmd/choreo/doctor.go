@@ -194,6 +194,9 @@ func sum(counts map[health]int) string {
 	if counts[wrong] == 0 && counts[warning] == 0 {
 		return "All is well."
 	}
+	if counts[wrong] == 0 {
+		return fmt.Sprintf("Nothing is wrong, %d worth a look, %d well.", counts[warning], counts[healthy])
+	}
 	return fmt.Sprintf("%s wrong, %d worth a look, %d well.", counted(counts[wrong], "thing is", "things are"), counts[warning], counts[healthy])
 }
 

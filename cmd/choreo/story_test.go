@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,9 @@ func (s *story) checkWidth(args []string, said string) {
 		}
 	}
 	for text := range strings.Lines(said) {
+		if !strings.Contains(strings.TrimSpace(text), " ") {
+			continue // a word that is copied stays whole
+		}
 		require.LessOrEqual(s, utf8.RuneCountInString(strings.TrimRight(text, "\n")), 80, "%s\n%s", line, text)
 	}
 }
@@ -233,6 +237,8 @@ func (s *story) unfill(text string) string {
 	if s.servers != "" {
 		pairs = append(pairs, s.servers, "{registry}")
 	}
+	text = regexp.MustCompile(`\b(eyJ[\w-]{20,})`).ReplaceAllString(text, "{cursor}")
+	text = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{22}\b`).ReplaceAllString(text, "{id}")
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 

@@ -63,7 +63,7 @@ func (s *story) track() {
 	require.NoError(s, err)
 	s.model = models.Memory()
 	now := func() time.Time { return storyTime }
-	c := cluster.New(s.connected(), names, &cluster.Config{Now: now, Fresh: time.Nanosecond})
+	c := cluster.New(s.connected(), names, &cluster.Config{Now: now, Fresh: -1})
 	server, err := api.New(c.Source(still{s.model}), &api.Config{Now: now})
 	require.NoError(s, err)
 	http := httptest.NewServer(server.Handler())
@@ -113,5 +113,9 @@ func (s *story) write(kind, file string) {
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
 	defer cancel()
-	require.Nil(s, s.connected().Publish(ctx, records))
+	log := s.connected()
+	if kind == "statuses" {
+		_ = log.CreateTopic(ctx, topics.TopicSpec{Name: names.Participants(), Partitions: 1})
+	}
+	require.Nil(s, log.Publish(ctx, records))
 }

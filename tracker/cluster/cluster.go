@@ -17,7 +17,8 @@ import (
 type Config struct {
 	// Source is the program that gives commands, as it stands in the log. Default: "tracker".
 	Source string
-	// Fresh is for how long a copy of a topic is taken for the topic. Default: 2 s.
+	// Fresh is for how long a copy of a topic is taken for the topic. Default: 2 s; negative: it is
+	// read each time.
 	Fresh time.Duration
 	// Logger gets what cannot be read. Default: none.
 	Logger *zap.Logger
@@ -46,7 +47,7 @@ func New(log topics.Log, names topics.Names, config *Config) *Cluster {
 	if c.config.Source == "" {
 		c.config.Source = "tracker"
 	}
-	if c.config.Fresh <= 0 {
+	if c.config.Fresh == 0 {
 		c.config.Fresh = 2 * time.Second
 	}
 	if c.config.Logger == nil {

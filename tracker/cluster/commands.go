@@ -55,7 +55,11 @@ func (c *Cluster) Start(ctx context.Context, saga, by string, start api.Start) (
 		}
 	}
 	if chosen == nil {
-		return "", &api.RefusedError{Why: fmt.Sprintf("no service has published version %d of saga %s: see 'choreo definition list'", start.Version, saga)}
+		what := "saga " + saga
+		if start.Version > 0 {
+			what = fmt.Sprintf("version %d of %s", start.Version, what)
+		}
+		return "", &api.RefusedError{Why: fmt.Sprintf("no service has published %s: see 'choreo definition list'", what)}
 	}
 	i := slices.IndexFunc(chosen.By, func(p api.Publisher) bool { return p.Starts })
 	if i < 0 {

@@ -32,11 +32,6 @@ func (c *Cluster) told(ctx context.Context) ([]topics.Status, error) {
 				c.config.Logger.Warn("A status is passed over", zap.Error(err))
 				continue
 			}
-			// The record's time is that of the broker or of the producer: the newer one counts where the
-			// process's clock is behind.
-			if rec.Time.After(status.At) {
-				status.At = rec.Time
-			}
 			all = append(all, *status)
 		}
 		slices.SortFunc(all, func(a, b topics.Status) int {

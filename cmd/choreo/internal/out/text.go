@@ -154,10 +154,10 @@ func (t *Text) row(columns []Column, widths []int, cells []Styled) {
 				text = lines[i][n]
 			}
 			room := max(0, widths[i]-utf8.RuneCountInString(text))
-			if columns[i].Right {
-				pad, room = pad+room, 0
-			}
 			if text != "" {
+				if columns[i].Right {
+					pad, room = pad+room, 0
+				}
 				t.b.WriteString(strings.Repeat(" ", pad))
 				t.piece(text, cells[i].Style)
 				pad = 0

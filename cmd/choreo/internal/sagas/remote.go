@@ -138,6 +138,9 @@ func (r *remote) refusal(res *http.Response) error {
 	if p.Detail != "" {
 		says = p.Detail
 	}
+	if res.StatusCode == http.StatusNotFound && p.Detail != "" {
+		says = p.Title + ": " + p.Detail
+	}
 	switch res.StatusCode {
 	case http.StatusBadRequest:
 		return exit.Usagef("the tracker does not understand: %s", says)
