@@ -49,6 +49,9 @@ func Exercise(t *testing.T, open func(t *testing.T) topics.Log) {
 		{"ReadRefusesBadConfig", readBadConfig},
 		{"TableHasTheLatestOfEachKey", readTable},
 
+		{"LagOfAGroup", lag},
+		{"LagAtAnUnknownTopic", lagUnknown},
+
 		{"Topics", admin},
 		{"TopologyIsApplied", topology},
 	}
