@@ -33,12 +33,12 @@ type part struct {
 
 // entry is what is kept of one saga: packed, or open since its last write.
 type entry struct {
-	id     string
-	packed []byte
-	open   *folding
-	offset int64 // of the last event that changed it
-	first  int64
-	ended  int64 // seconds since 1970; 0: it has not
+	id      string
+	packed  []byte
+	open    *folding
+	offset  int64 // of the last event that changed it
+	first   int64
+	ended   int64 // seconds since 1970; 0: it has not
 	unknown int32 // the version whose definition is not known; 0: it is
 	part    *part
 	flags   entryFlags

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
 )
 
 // ends are the ends of the logs that are followed, as they were last looked up.
@@ -134,4 +133,3 @@ func (t *Tracker) lookAtEnds(ctx context.Context) {
 		}
 	}
 }
-

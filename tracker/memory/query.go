@@ -110,13 +110,20 @@ func (m *Model) List(_ context.Context, q tracker.Query) (tracker.Page, error) {
 func (m *Model) top(q *tracker.Query, column []int64, after *cursor) []item {
 	c := m.choose(&q.Filter)
 	compare := func(a, b item) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(m.sagaOf(a.row), m.sagaOf(b.row)), strings.Compare(m.columns.ids[a.row], m.columns.ids[b.row]))
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
+		}
+		return cmp.Or(strings.Compare(m.sagaOf(a.row), m.sagaOf(b.row)), strings.Compare(m.columns.ids[a.row], m.columns.ids[b.row]))
 	}
 	wanted := q.Limit + 1
 	best := make([]item, 0, 4*wanted)
 	last := item{at: math.MaxInt64}
 	full := false
-	for row := range column {
+	for i := range column {
+		row := i
+		if q.Descending { // rows are mostly in the order of their start: the best come first
+			row = len(column) - 1 - i
+		}
 		if !m.has(&c, row) {
 			continue
 		}
@@ -143,7 +150,10 @@ func turned(at int64, descending bool) int64 {
 }
 
 func (m *Model) isAfter(it item, after *cursor) bool {
-	return cmp.Or(cmp.Compare(it.at, after.At), strings.Compare(m.sagaOf(it.row), after.Saga), strings.Compare(m.columns.ids[it.row], after.ID)) > 0
+	if it.at != after.At {
+		return it.at > after.At
+	}
+	return cmp.Or(strings.Compare(m.sagaOf(it.row), after.Saga), strings.Compare(m.columns.ids[it.row], after.ID)) > 0
 }
 
 func (m *Model) sagaOf(row uint32) string { return m.classes.all[m.columns.class[row]].saga }

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/choreo-go/choreo/tracker"
@@ -77,18 +76,15 @@ func (t *texts) find(search string, rows int) []uint64 {
 		return found
 	}
 	for _, c := range t.chunks {
+		i := 0
 		for at := 0; at < len(c.bytes); {
 			hit := bytes.Index(c.bytes[at:], needle)
 			if hit < 0 {
 				break
 			}
 			at += hit
-			i, exact := slices.BinarySearch(c.ends, uint32(at))
-			if exact {
+			for c.ends[i] <= uint32(at) {
 				i++
-			}
-			if i == len(c.ends) {
-				break
 			}
 			if !c.counts(at, at+len(needle)) {
 				at++
@@ -111,4 +107,3 @@ func (c *chunk) counts(from, to int) bool {
 	}
 	return from == start+1 && to < len(c.bytes) && c.bytes[to] == between
 }
-
