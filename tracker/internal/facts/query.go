@@ -78,6 +78,12 @@ func (f *Filter) Parts() string { return f.Search }
 // Tags is the other half of Parts.
 func (f *Filter) Tags() string { return mark + f.Search + mark }
 
+// All reports whether the filter chooses all sagas.
+func (f *Filter) All() bool {
+	return f.Sagas == nil && f.Statuses == nil && f.Versions == nil && f.Steps == nil && f.Services == nil && f.Codes == nil &&
+		!f.HasFrom && !f.HasTo && !f.HasUntil && f.Search == ""
+}
+
 // Match reports whether the filter chooses a saga.
 func (f *Filter) Match(s *Facts) bool {
 	return one(f.Sagas, s.Saga) && one(f.Statuses, s.Status) &&
