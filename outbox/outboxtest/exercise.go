@@ -85,6 +85,8 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"Claim/LargeBacklog", (*exercise[Tx]).claimLargeBacklog},
 		{"Claim/EndsWithItsConnection", (*exercise[Tx]).claimEndsWithItsConnection},
 		{"Backlog", (*exercise[Tx]).backlog},
+		{"Waiting/WhatWaitsAndHowMuch", (*exercise[Tx]).waiting},
+		{"Waiting/UpToALimit", (*exercise[Tx]).waitingLimit},
 		{"Parked/RoundTrip", (*exercise[Tx]).parkedRoundTrip},
 		{"Parked/OnceEach", (*exercise[Tx]).parkedOnceEach},
 		{"Parked/Unpark", (*exercise[Tx]).unpark},
