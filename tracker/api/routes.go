@@ -167,3 +167,18 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request) error {
 	}
 	return answer(w, http.StatusOK, me)
 }
+
+// Route is what is served at an address, and to whom.
+type Route struct {
+	Method, Path string
+	Needs        Role // empty: it is open to everybody
+}
+
+// Routes returns all that the server serves.
+func (s *Server) Routes() []Route {
+	out := make([]Route, len(s.routes))
+	for i, r := range s.routes {
+		out[i] = Route{Method: r.method, Path: r.path, Needs: r.needs}
+	}
+	return out
+}
