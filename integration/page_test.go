@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	cdppage "github.com/chromedp/cdproto/page"
@@ -36,6 +36,29 @@ type tab struct {
 	faults []string
 }
 
+// call sends a command to the browser.
+func call[P, R any](b *tab, c cdp.Command[P, R], params P) {
+	b.t.Helper()
+	_, err := chromedp.Run(b.ctx, func(ctx context.Context, tg *chromedp.Target) (R, error) { return cdp.Call(ctx, tg, c, params) })
+	require.NoError(b.t, err)
+}
+
+// evaluate returns the value of a JavaScript expression.
+func evaluate[T any](b *tab, expression string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	require.NoError(b.t, err, expression)
+	return v
+}
+
+func click(selector string) chromedp.Action[chromedp.Void] {
+	return chromedp.Click(chromedp.CSS(selector))
+}
+
+func enter(selector, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.SendKeys(chromedp.CSS(selector), text)
+}
+
 // browse opens a tab of a headless Chromium.
 func browse(t *testing.T, d *desk) *tab {
 	t.Helper()
@@ -47,13 +70,16 @@ func browse(t *testing.T, d *desk) *tab {
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	ctx, late := context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(late)
 	b := &tab{t: t, ctx: ctx, base: d.URL + deskBase}
-	chromedp.ListenTarget(ctx, b.listen)
-	if err := chromedp.Run(ctx, emulation.SetTimezoneOverride("Europe/Lisbon")); err != nil {
+	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		servers.Need(t, fmt.Sprintf("no Chromium: %v: apt-get install chromium, or integration/scripts/install.sh", err))
 	}
+	var late context.CancelFunc
+	b.ctx, late = context.WithTimeout(ctx, 3*time.Minute)
+	t.Cleanup(late)
+	call(b, cdplog.Enable, cdp.Empty{})
+	call(b, cdppage.Enable, cdppage.EnableParams{})
+	call(b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Lisbon"})
 	b.size(1280)
 	return b
 }
@@ -63,13 +89,13 @@ func (b *tab) listen(event any) {
 	defer b.mu.Unlock()
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		b.faults = append(b.faults, "exception: "+e.ExceptionDetails.Error())
+		b.faults = append(b.faults, fmt.Sprintf("exception: %+v", e.ExceptionDetails.Exception))
 	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+		if e.Type == "error" || e.Type == "warning" {
 			b.faults = append(b.faults, fmt.Sprintf("console: %s", e.Args[0].Value))
 		}
 	case *cdplog.EventEntryAdded: // violations of the policy come here, and failed requests
-		if e.Entry.Level == cdplog.LevelError || e.Entry.Level == cdplog.LevelWarning {
+		if e.Entry.Level == "error" || e.Entry.Level == "warning" {
 			b.faults = append(b.faults, string(e.Entry.Source)+": "+e.Entry.Text+" "+e.Entry.URL)
 		}
 	case *cdppage.EventJavascriptDialogOpening:
@@ -92,19 +118,18 @@ func (b *tab) clean(expected ...string) {
 	b.faults = nil
 }
 
-func (b *tab) do(actions ...chromedp.Action) {
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
+	if err := chromedp.Do(b.ctx, actions...); err != nil {
 		b.shoot("failed")
-		var text string
-		_ = chromedp.Run(b.ctx, chromedp.Evaluate(`document.body.innerText`, &text))
+		text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.body.innerText`))
 		require.NoError(b.t, err, "the page shows: %s; faults: %v", text, b.faults)
 	}
 }
 
 func (b *tab) size(width int64) {
 	b.t.Helper()
-	b.do(emulation.SetDeviceMetricsOverride(width, 900, 1, width < 600))
+	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600})
 }
 
 // open goes to an address, and waits until it is there.
@@ -113,37 +138,43 @@ func (b *tab) open(path string) {
 	b.do(chromedp.Navigate(b.base+path), b.until(`document.querySelector("main[aria-busy=false] h1")`))
 }
 
-// until waits for a JavaScript expression to be true.
-func (b *tab) until(expression string) chromedp.Action {
-	return chromedp.ActionFunc(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-		defer cancel()
-		err := chromedp.Poll("Boolean("+expression+")", nil, chromedp.WithPollingTimeout(15*time.Second), chromedp.WithPollingMutation()).Do(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", expression, err)
+// until waits for a JavaScript expression to be true, also across a navigation.
+func (b *tab) until(expression string) chromedp.Action[chromedp.Void] {
+	script := fmt.Sprintf(`new Promise((done) => {
+		const look = () => { try { return Boolean(%s); } catch { return false; } };
+		if (look()) return done(true);
+		const end = (v) => { clearInterval(timer); clearTimeout(late); done(v); };
+		const timer = setInterval(() => look() && end(true), 20);
+		const late = setTimeout(() => end(false), 10000);
+	})`, expression)
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		var err error
+		for range 3 { // a navigation ends the document, and with it what was asked
+			var ok bool
+			if ok, err = chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)(ctx, t); ok {
+				return nil
+			} else if err == nil {
+				break
+			}
 		}
-		return nil
+		return fmt.Errorf("this did not come true: %s: %w", expression, err)
 	})
 }
 
 // is demands that a JavaScript expression is true.
 func (b *tab) is(expression string) {
 	b.t.Helper()
-	var ok bool
-	b.do(chromedp.Evaluate("Boolean("+expression+")", &ok))
-	assert.True(b.t, ok, expression)
+	assert.True(b.t, evaluate[bool](b, "Boolean("+expression+")"), expression)
 }
 
 func (b *tab) text(selector string) string {
 	b.t.Helper()
-	var text string
-	b.do(chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).innerText`, selector), &text))
-	return text
+	return evaluate[string](b, fmt.Sprintf(`document.querySelector(%q).innerText`, selector))
 }
 
 func (b *tab) theme(scheme string) {
 	b.t.Helper()
-	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
 
 // shoot keeps a picture of the page where somebody wants to look at it.
@@ -153,13 +184,19 @@ func (b *tab) shoot(name string) {
 	if dir == "" {
 		return
 	}
-	var png []byte
-	if err := chromedp.Run(b.ctx, chromedp.FullScreenshot(&png, 100)); err != nil && !errors.Is(err, context.Canceled) {
+	extent := evaluate[[]float64](b, `[innerWidth, Math.min(document.documentElement.scrollHeight, 3000)]`)
+	picture, err := chromedp.Run(b.ctx, func(ctx context.Context, tg *chromedp.Target) (cdppage.CaptureScreenshotResult, error) {
+		beyond := true
+		return cdp.Call(ctx, tg, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+			CaptureBeyondViewport: &beyond, Clip: &cdppage.Viewport{Width: extent[0], Height: extent[1], Scale: 1},
+		})
+	})
+	if err != nil {
 		b.t.Logf("no picture of %s: %v", name, err)
 		return
 	}
 	require.NoError(b.t, os.MkdirAll(dir, 0o755))
-	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
+	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture.Data, 0o600))
 }
 
 // views are all pages, by the name of their pictures.
@@ -207,8 +244,7 @@ func TestPageShowsAllInBothThemesAndWidths(t *testing.T) {
 // https://www.w3.org/TR/WCAG22/#contrast-minimum
 func (b *tab) contrast(name string) {
 	b.t.Helper()
-	var poor []string
-	b.do(chromedp.Evaluate(`(() => {
+	poor := evaluate[[]string](b, `(() => {
 		const rgb = (c) => { const m = c.match(/[\d.]+/g); return m ? m.map(Number) : [0, 0, 0, 0]; };
 		const part = (v) => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
 		const luminance = ([r, g, b]) => .2126 * part(r) + .7152 * part(g) + .0722 * part(b);
@@ -226,7 +262,7 @@ func (b *tab) contrast(name string) {
 			if (ratio < 4.5) poor.add(e.tagName + "." + e.className + " " + ratio.toFixed(2) + ": " + e.textContent.slice(0, 30));
 		}
 		return [...poor];
-	})()`, &poor))
+	})()`)
 	assert.Empty(b.t, poor, "texts on %s that are hard to read", name)
 }
 
@@ -241,13 +277,13 @@ func TestPageListIsLiveAndKeepsItsFiltersInTheAddress(t *testing.T) {
 	d.change("order", "o-20930", func(s *tracker.Snapshot) { s.Steps[2].Status = choreo.StepRetried; s.Status = choreo.StatusStuck })
 	b.do(b.until(`[...document.querySelectorAll("main tbody tr")].some((r) => r.textContent.includes("o-20930") && r.querySelector("[data-status=stuck]"))`))
 
-	b.do(chromedp.Click(`input[value=running]`), b.until(`location.search === "?status=stuck&limit=25"`), b.until(`document.querySelectorAll("main tbody tr").length === 2`))
-	b.do(chromedp.SendKeys("#q", "931"), b.until(`location.search.includes("q=931")`), b.until(`document.querySelectorAll("main tbody tr").length === 1`))
+	b.do(click(`input[value=running]`), b.until(`location.search === "?status=stuck&limit=25"`), b.until(`document.querySelectorAll("main tbody tr").length === 2`))
+	b.do(enter("#q", "931"), b.until(`location.search.includes("q=931")`), b.until(`document.querySelectorAll("main tbody tr").length === 1`))
 	b.is(`document.activeElement.id === "q"`)
-	b.do(chromedp.SendKeys("#q", "-none"), b.until(`document.querySelector("main .empty")`))
+	b.do(enter("#q", "-none"), b.until(`document.querySelector("main .empty")`))
 	assert.Contains(t, b.text(".empty"), "No saga fits these filters")
 	b.do(chromedp.Reload(), b.until(`document.querySelector("#q")?.value === "931-none"`))
-	b.do(chromedp.Click(".empty .button"), b.until(`location.search === "" && document.querySelectorAll("main tbody tr").length === 50`))
+	b.do(click(".empty .button"), b.until(`location.search === "" && document.querySelectorAll("main tbody tr").length === 50`))
 	b.do(chromedp.NavigateBack(), b.until(`document.querySelector("#q")?.value === "931-none"`))
 	b.clean()
 }
@@ -257,7 +293,7 @@ func TestPageWalksAMillionSagasPageByPage(t *testing.T) {
 	b.open("/sagas?saga=mass&limit=200")
 	b.do(b.until(`document.querySelector(".found").textContent === "1,000,000 sagas"`))
 	b.is(`document.querySelectorAll("main tbody tr").length === 200`)
-	b.do(chromedp.Click(".pager a"), b.until(`document.querySelector("main tbody").textContent.includes("mass-0000200")`))
+	b.do(click(".pager a"), b.until(`document.querySelector("main tbody").textContent.includes("mass-0000200")`))
 	b.is(`document.querySelectorAll("main tbody tr").length === 200`)
 	b.do(chromedp.NavigateBack(), b.until(`document.querySelector("main tbody").textContent.includes("mass-0000000")`))
 	b.clean()
@@ -280,13 +316,13 @@ func TestPageShowsWhatASagaDoes(t *testing.T) {
 	b.open("/sagas/order/o-20926")
 	b.do(b.until(`document.querySelectorAll(".span.undo").length === 4`))
 	b.is(`[...document.querySelectorAll(".lane")].every((l) => { const m = l.querySelector(".middle"); return !m || [...l.querySelectorAll(".span.undo")].every((u) => u.getBoundingClientRect().top > m.getBoundingClientRect().top); })`)
-	b.do(chromedp.Click(".events button[aria-expanded=false]"), b.until(`document.querySelector(".headers")`))
-	b.do(chromedp.Click(".payload button"), b.until(`document.querySelector(".payload pre")?.textContent.includes("129.90")`))
+	b.do(click(".events button[aria-expanded=false]"), b.until(`document.querySelector(".headers")`))
+	b.do(click(".payload button"), b.until(`document.querySelector(".payload pre")?.textContent.includes("129.90")`))
 	b.is(`document.querySelector("time[datetime$=Z][title$=UTC]")`)
 
 	b.open("/sagas/migration/m-1")
 	b.do(b.until(`document.querySelector(".events caption")?.textContent === "Events 1 to 100 of 301"`))
-	b.do(chromedp.Click(`.events + .pager button:last-of-type`), b.until(`document.querySelector(".events caption").textContent === "Events 101 to 200 of 301"`))
+	b.do(click(`.events + .pager button:last-of-type`), b.until(`document.querySelector(".events caption").textContent === "Events 101 to 200 of 301"`))
 	b.clean()
 }
 
@@ -294,11 +330,11 @@ func TestPageActsAndSaysWhatCameOfIt(t *testing.T) {
 	d := newDesk(t)
 	b := browse(t, d)
 	b.open("/sagas/order/o-20931")
-	b.do(chromedp.Click(`[data-action=retry]`), b.until(`document.querySelector("dialog[open] textarea") === document.activeElement`))
+	b.do(click(`[data-action=retry]`), b.until(`document.querySelector("dialog[open] textarea") === document.activeElement`))
 	b.shoot("dialog-light-1280")
-	b.do(chromedp.Click(`dialog button[type=submit]`))
+	b.do(click(`dialog button[type=submit]`))
 	assert.Empty(t, d.asked(), "an action without a reason")
-	b.do(chromedp.SendKeys("dialog textarea", "the gateway is back"), chromedp.Click(`dialog button[type=submit]`), b.until(`!document.querySelector("dialog")`))
+	b.do(enter("dialog textarea", "the gateway is back"), click(`dialog button[type=submit]`), b.until(`!document.querySelector("dialog")`))
 	require.Len(t, d.asked(), 1)
 	assert.Equal(t, map[string]string{"action": "retry", "step": "charge-payment", "reason": "the gateway is back"}, d.asked()[0])
 	assert.Contains(t, b.text(".hero [role=status]"), "0190-ffff")
@@ -306,14 +342,14 @@ func TestPageActsAndSaysWhatCameOfIt(t *testing.T) {
 	d.change("order", "o-20931", func(s *tracker.Snapshot) { s.Status, s.Steps[3].Status = choreo.StatusRunning, choreo.StepDone })
 	b.do(b.until(`document.querySelector(".saga-head [data-status=running]")`))
 
-	b.do(chromedp.Click(`.more summary`), chromedp.Click(`[data-action=force-abort]`), chromedp.SendKeys("dialog textarea", "stop it"), chromedp.Click(`dialog button[type=submit]`),
+	b.do(click(`.more summary`), click(`[data-action=force-abort]`), enter("dialog textarea", "stop it"), click(`dialog button[type=submit]`),
 		b.until(`document.querySelector("dialog [role=alert]").textContent.includes("the pivot has completed")`), chromedp.KeyEvent(kb.Escape), b.until(`!document.querySelector("dialog")`))
 	b.clean("409 (Conflict)")
 
 	b.open("/trouble")
-	b.do(chromedp.Click(`[data-redrive=g1]`), b.until(`document.querySelector("dialog [data-outcome='would be redriven']")`))
+	b.do(click(`[data-redrive=g1]`), b.until(`document.querySelector("dialog [data-outcome='would be redriven']")`))
 	b.shoot("redrive-light-1280")
-	b.do(chromedp.SendKeys("dialog textarea", "the producer is mended"), chromedp.Click(`dialog button[type=submit]`), b.until(`document.querySelector("dialog [data-outcome='redriven']")`))
+	b.do(enter("dialog textarea", "the producer is mended"), click(`dialog button[type=submit]`), b.until(`document.querySelector("dialog [data-outcome='redriven']")`))
 	assert.Contains(t, b.text("dialog"), "10 letters redriven, 2 skipped.")
 	assert.Equal(t, map[string]string{"action": "redrive", "reason": "the producer is mended"}, d.asked()[1])
 	b.do(chromedp.KeyEvent(kb.Escape), b.until(`[...document.querySelectorAll("main .card:last-of-type td.num")].some((c) => c.textContent === "2")`))
@@ -326,7 +362,7 @@ func TestPageOffersNoActionToWhoMayOnlyLook(t *testing.T) {
 	b := browse(t, d)
 	b.open("/sagas/order/o-20931")
 	b.is(`!document.querySelector("[data-action]")`)
-	b.do(b.until(`document.querySelector(".events button")`), chromedp.Click(".events button"), b.until(`document.querySelector(".payload").textContent === "You may not see payloads."`))
+	b.do(b.until(`document.querySelector(".events button")`), click(".events button"), b.until(`document.querySelector(".payload").textContent === "You may not see payloads."`))
 	b.open("/trouble")
 	b.is(`!document.querySelector("[data-redrive]")`)
 	b.clean()
@@ -339,18 +375,18 @@ func TestPageAsksForAToken(t *testing.T) {
 	b.open("/sagas")
 	b.is(`document.querySelector("h1").textContent === "Sign in"`)
 	b.shoot("login-light-1280")
-	enter := func(token string) {
-		b.do(chromedp.SendKeys("#token", token+kb.Enter))
+	sign := func(token string) {
+		b.do(enter("#token", token+kb.Enter))
 	}
-	enter("wrong")
+	sign("wrong")
 	b.do(b.until(`document.querySelector("main [role=alert]")`))
-	enter("nobody")
-	b.do(b.until(`document.querySelector("h1").textContent === "You may not see this"`), chromedp.Click(".failure button:last-of-type"), b.until(`document.querySelector("#token")`))
-	enter("sesame")
+	sign("nobody")
+	b.do(b.until(`document.querySelector("h1").textContent === "You may not see this"`), click(".failure button:last-of-type"), b.until(`document.querySelector("#token")`))
+	sign("sesame")
 	b.do(b.until(`document.querySelector("main tbody tr")`), b.until(`document.querySelector(".live.live")`))
 	b.is(`sessionStorage.getItem("choreo-token") === "sesame" && !document.cookie && !location.href.includes("sesame")`)
 	b.do(chromedp.Reload(), b.until(`document.querySelector("main tbody tr")`))
-	b.do(chromedp.Click(".who button"), b.until(`document.querySelector("#token")`))
+	b.do(click(".who button"), b.until(`document.querySelector("#token")`))
 	b.is(`sessionStorage.getItem("choreo-token") === null`)
 	b.clean("401 (Unauthorized)", "403 (Forbidden)")
 }
@@ -369,12 +405,12 @@ func TestPageSaysThatThereIsNothingOrNobody(t *testing.T) {
 	}
 	b.clean()
 	b.open("/sagas/order/gone")
-	b.is(`document.querySelector("main [role=alert] h1").textContent === "Nothing is here"`)
+	b.is(`document.querySelector("main [role=alert] h1").textContent === "No such saga"`)
 	d.set(func() { d.away = true })
 	b.open("/sagas")
 	b.is(`document.querySelector("main [role=alert] h1").textContent === "The tracker does not answer"`)
 	d.set(func() { d.away = false })
-	b.do(chromedp.Click(".failure button"), b.until(`document.querySelector("main h1").textContent === "Sagas"`))
+	b.do(click(".failure button"), b.until(`document.querySelector("main h1").textContent === "Sagas"`))
 	b.clean("404 (Not Found)", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED_ENCODING")
 }
 
@@ -388,9 +424,8 @@ func TestPageByKeyboardAlone(t *testing.T) {
 		t.Helper()
 		for range 120 {
 			press(kb.Tab)
-			var there, seen bool
-			b.do(chromedp.Evaluate(fmt.Sprintf(`document.activeElement.matches(%q)`, what), &there),
-				chromedp.Evaluate(`document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== "none" || document.activeElement.closest(".chip") !== null`, &seen))
+			there := evaluate[bool](b, fmt.Sprintf(`document.activeElement.matches(%q)`, what))
+			seen := evaluate[bool](b, `document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== "none" || document.activeElement.closest(".chip") !== null`)
 			require.True(t, seen, "the focus is not to be seen")
 			if there {
 				return
@@ -411,7 +446,7 @@ func TestPageByKeyboardAlone(t *testing.T) {
 	reach(`[data-action=retry]`)
 	press(kb.Enter)
 	b.do(b.until(`document.activeElement.matches("dialog textarea")`))
-	b.do(chromedp.SendKeys("dialog textarea", "by keys"))
+	b.do(enter("dialog textarea", "by keys"))
 	reach(`dialog button[type=submit]`)
 	press(kb.Enter)
 	b.do(b.until(`!document.querySelector("dialog")`))
