@@ -542,8 +542,9 @@ func (d *desk) order(id string, status choreo.Status, done int, ago time.Duratio
 // undo turns a saga back at a step.
 func undo(s *tracker.Snapshot, at int, open bool) {
 	x := &s.Steps[at]
-	end := x.ReadyAt.Add(700 * time.Millisecond)
-	x.EndedAt, x.Status = &end, choreo.StepFailing
+	failed := x.ReadyAt.Add(700 * time.Millisecond)
+	end := failed
+	x.EndedAt, x.Status = &failed, choreo.StepFailing
 	x.Error = &tracker.Error{Class: choreo.ClassRefused, Code: "country-not-served", Message: "we do not ship to AQ"}
 	s.Cause = &tracker.Cause{Step: x.Name, Class: choreo.ClassRefused, Code: x.Error.Code, Message: x.Error.Message}
 	s.Next = nil
