@@ -45,7 +45,7 @@ class View {
       h("div", { class: "page-head saga-head" }, heading, this.status),
       h("section", { class: "card hero", "aria-label": "Verdict" }, this.verdict, this.notice, this.actions, this.facts),
       h("div", { class: "columns wide-left" },
-        card("Picture", this.graph),
+        card("Graph", this.graph),
         h("div", { class: "stack" }, card("What comes next", this.next), card("Steps", this.stepPlace))),
       card("Timeline by service", this.timeline.element),
       card("Events", this.events.element),
