@@ -150,3 +150,10 @@ func Main(m *testing.M) int {
 	}
 	return code
 }
+
+// Need skips the test for want of something else than a server, a browser for one, or fails it
+// where skipping is not allowed.
+func Need(t testing.TB, why string) {
+	t.Helper()
+	giveUp(t, why)
+}

@@ -90,7 +90,7 @@ function navigate(address, { replace = false } = {}) {
 // failure says what went wrong and what to do.
 function failure(error) {
   if (!(error instanceof Problem)) console.error(error);
-  const title = { 0: "The tracker does not answer", 403: "You may not see this", 404: "Nothing is here" }[error.status]
+  const title = { 0: "The tracker does not answer", 403: "You may not see this" }[error.status]
     ?? (error instanceof Problem ? error.title : "This page has a fault");
   return h("div", { class: "failure", role: "alert" },
     h("h1", null, title),

@@ -106,7 +106,7 @@ async function one(ctx, saga, version) {
   return [
     h("p", { class: "crumb" }, h("a", { href: `${base}/definitions` }, "Definitions")),
     h("div", { class: "page-head" }, h("h1", null, word(saga), ` v${version}`), h("p", { class: "lead" }, `${plural(sum, "saga lives", "sagas live")} by it.`)),
-    h("div", { class: "columns wide-left" }, card("Steps", graph, table.element), card("About", facts)),
+    h("div", { class: "columns wide-left" }, card("Graph", graph), h("div", { class: "stack" }, card("About", facts), card("Steps", table.element))),
     d.yaml && card("As YAML", scroller("The definition as YAML", h("pre", { class: "code" }, d.yaml))),
   ].filter(Boolean);
 }

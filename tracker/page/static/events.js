@@ -18,7 +18,8 @@ export class EventTable {
 
   async load() {
     try {
-      const { events = [] } = await get(`${this.address}/events`, { signal: this.ctx.signal });
+      const { events = [], more } = await get(`${this.address}/events`, { signal: this.ctx.signal });
+      this.more = more === true;
       if (JSON.stringify(events) === JSON.stringify(this.events) && events.length > 0) return;
       this.events = events;
       this.draw();
@@ -47,14 +48,15 @@ export class EventTable {
 
   pager(from) {
     const all = this.events.length;
-    if (all <= pageSize) return h("p", { class: "muted" }, `${count(all)} events`);
+    const rest = this.more ? "; the log has more than are read here" : "";
+    if (all <= pageSize) return h("p", { class: "muted" }, `${count(all)} events${rest}`);
     const go = (at, text) => h("button", { type: "button", disabled: at < 0 || at >= all, on: { click: () => {
       this.at = at;
       this.draw();
       this.element.querySelector(".pager button:not(:disabled)")?.focus({ preventScroll: true });
     } } }, text);
     return h("div", { class: "pager", role: "group", "aria-label": "Pages of the log" },
-      go(from - pageSize, "Earlier"), h("span", { role: "status" }, `${count(from + 1)}–${count(Math.min(all, from + pageSize))} of ${count(all)}`), go(from + pageSize, "Later"));
+      go(from - pageSize, "Earlier"), h("span", { role: "status" }, `${count(from + 1)}–${count(Math.min(all, from + pageSize))} of ${count(all)}${rest}`), go(from + pageSize, "Later"));
   }
 
   rows(e) {
@@ -71,7 +73,7 @@ export class EventTable {
       cell("Event", null, badge(toneOf[e.type] ?? "idle", eventName(e.type))),
       cell("Step", null, word(e.step)),
       cell("From", null, word(e.source)),
-      cell("Details", null, h("div", { class: "reason" }, e.attempt > 1 ? `attempt ${e.attempt} ` : "", error), toggle));
+      cell("Details", null, h("div", { class: "reason" }, e.attempt > 1 ? `attempt ${e.attempt} ` : "", error, e.by ? [" by ", word(e.by)] : "", e.note ? [" “", word(e.note), "”"] : ""), toggle));
     if (this.open.has(key)) this.toggle(key, e, more, toggle);
     return [row, more];
   }
@@ -86,7 +88,7 @@ export class EventTable {
     more.replaceChildren(h("td", { role: "cell", colspan: 6 },
       scroller(`Headers of offset ${e.offset}`, h("dl", { class: "headers" },
         h("div", null, h("dt", null, "id"), h("dd", null, word(e.id))),
-        (e.headers ?? []).map((x) => h("div", null, h("dt", null, word(x.name)), h("dd", null, word(x.value)))),
+        (e.headers ?? []).map((x) => h("div", null, h("dt", null, word(x.name)), h("dd", null, x.hidden ? h("span", { class: "muted" }, `hidden, ${bytes(x.size ?? 0)}`) : word(x.value)))),
         h("div", null, h("dt", null, "body"), h("dd", null, `${e.content_type ?? "no type"}, ${bytes(e.size ?? 0)}`)))),
       payload));
     if (!this.ctx.may("payload")) return void payload.append(h("p", { class: "muted" }, "You may not see payloads."));
@@ -97,8 +99,9 @@ export class EventTable {
   async payload(e, place) {
     try {
       const { events = [] } = await get(`${this.address}/events`, { signal: this.ctx.signal, params: { payload: "1" } });
-      const found = events.find((x) => x.offset === e.offset && x.partition === e.partition)?.payload;
-      const text = found === undefined ? "The payload cannot be shown." : typeof found === "string" ? found : JSON.stringify(found, null, 2);
+      const event = events.find((x) => x.offset === e.offset && x.partition === e.partition);
+      const found = event?.payload;
+      const text = found === undefined ? `The payload cannot be shown${event?.undecodable ? `: ${event.undecodable}` : "."}` : typeof found === "string" ? found : JSON.stringify(found, null, 2);
       place.replaceChildren(h("pre", { class: "code", tabindex: "0" }, text));
       place.firstChild.focus();
     } catch (error) {

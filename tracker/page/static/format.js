@@ -9,7 +9,7 @@ export function duration(seconds) {
   const v = Math.max(0, seconds);
   if (v < 0.0005) return "0 ms";
   if (v < 1) return `${Math.round(v * 1000)} ms`;
-  if (v < 10) return `${v.toFixed(1)} s`;
+  if (v < 10 && !Number.isInteger(v)) return `${v.toFixed(1)} s`;
   if (v < minute) return `${Math.round(v)} s`;
   if (v < hour) return two(v, minute, "min", 1, "s", 10 * minute);
   if (v < day) return two(v, hour, "h", minute, "min", day);
@@ -84,7 +84,7 @@ function refresh(element) {
   const seconds = (Date.now() - Date.parse(element.dateTime)) / 1000;
   const text = element.dataset.suffix === " ago" && seconds < 0
     ? `in ${duration(-Math.round(seconds))}`
-    : `${element.dataset.prefix}${duration(Math.max(0, Math.round(seconds)))}${element.dataset.suffix}`;
+    : element.dataset.suffix === " ago" && seconds < 1 ? "just now" : `${element.dataset.prefix}${duration(Math.max(0, Math.round(seconds)))}${element.dataset.suffix}`;
   if (element.textContent !== text) element.textContent = text;
 }
 

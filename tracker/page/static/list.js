@@ -238,7 +238,7 @@ function where(s) {
   }
   const ready = (s.next ?? []).filter((n) => n.ready);
   if (ready.length > 0) {
-    return h("div", null, s.status === "running" ? "waits for " : "undoes ", ready.slice(0, 3).map((n, i) => [i > 0 ? ", " : "", h("strong", null, word(n.step))]),
+    return h("div", null, ready[0].run === "compensate" ? "undoes " : "waits for ", ready.slice(0, 3).map((n, i) => [i > 0 ? ", " : "", h("strong", null, word(n.step))]),
       ready.length > 3 ? ` and ${ready.length - 3} more` : "",
       ready[0].service ? [h("span", { class: "muted" }, " in "), h("span", { class: "muted" }, word(ready[0].service))] : "",
       s.cause && h("div", { class: "muted" }, cause(s.cause)));

@@ -1,7 +1,7 @@
 // One saga: the verdict first, then its steps, its way through the services, its log.
 import { get, live, path, throttled } from "./api.js";
 import { button, possible } from "./actions.js";
-import { announce, badge, card, h, icon, Table, word } from "./dom.js";
+import { announce, badge, card, h, icon, scroller, Table, word } from "./dom.js";
 import { EventTable } from "./events.js";
 import { ago, duration, plural, seconds, time } from "./format.js";
 import { colour, framed, picture } from "./graph.js";
@@ -36,14 +36,17 @@ class View {
     this.actions = h("div", { class: "actions", role: "group", "aria-label": "Actions" });
     this.notice = h("div", { role: "status" });
     this.next = h("div");
+    // Sixty steps need not push all else out of sight.
+    this.stepPlace = (saga.steps ?? []).length > 14 ? scroller("Steps", this.steps.element) : h("div", null, this.steps.element);
+    if (this.stepPlace.tabIndex === 0) this.stepPlace.classList.add("tall");
     this.graph = h("div", null, h("p", { class: "muted" }, "Loading the picture…"));
     const heading = h("h1", { data: { title: `${saga.saga} ${saga.id}` } }, h("span", { class: "h1-kind" }, word(saga.saga), h("span", { class: "sr" }, " ")), word(saga.id));
     this.element = [
       h("div", { class: "page-head saga-head" }, heading, this.status),
       h("section", { class: "card hero", "aria-label": "Verdict" }, this.verdict, this.notice, this.actions, this.facts),
       h("div", { class: "columns wide-left" },
-        card("Steps", this.graph, this.steps.element),
-        card("What comes next", this.next)),
+        card("Graph", this.graph),
+        h("div", { class: "stack" }, card("What comes next", this.next), card("Steps", this.stepPlace))),
       card("Timeline by service", this.timeline.element),
       card("Events", this.events.element),
     ];

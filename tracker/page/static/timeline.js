@@ -93,7 +93,7 @@ function pack(list, { x, end, room }) {
   const rows = [];
   return [...list].sort((a, b) => a.from - b.from).map((b) => {
     const left = x(b.from), width = Math.max(6, x(Number.isFinite(b.to) ? b.to : end) - left);
-    const name = Math.min(260, 26 + b.step.name.length * 7.2);
+    const name = Math.min(260, 34 + b.step.name.length * 7.4);
     const inside = width >= name;
     const before = !inside && left + width + name > room && left > name;
     const from = before ? left - name : left, to = inside || before ? left + width : left + width + name;
