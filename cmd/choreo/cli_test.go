@@ -220,12 +220,13 @@ func TestManualPages(t *testing.T) {
 	require.Equal(t, exit.Error, got.code)
 }
 
-// The broker of demos and tests is nothing that a command line should carry along.
+// The broker of demos and tests is nothing that a command line should carry along, nor what runs
+// steps: it takes part in no saga.
 func TestTheBinaryLinksNoBroker(t *testing.T) {
 	deps, err := exec.Command("go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
 	require.Contains(t, string(deps), "github.com/choreo-go/choreo/topics/kafka\n")
-	for _, forbidden := range []string{"topics/embedded", "topics/memory", "kfake", "srfake", "testify", "\ntesting\n", "outbox", "participant"} {
+	for _, forbidden := range []string{"topics/embedded", "topics/memory", "kfake", "srfake", "testify", "\ntesting\n", "choreo/participant", "outbox/memory"} {
 		require.NotContains(t, string(deps), forbidden)
 	}
 }

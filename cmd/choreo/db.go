@@ -18,9 +18,9 @@ func (c *cli) dbNoun() *cobra.Command {
 	return noun(&cobra.Command{
 		Use:   "db",
 		Short: "make and check the tables of services and trackers",
-		Long: `Makes and checks the tables that a service needs in its database, or a tracker in
-that of its model. Services do it themselves at their start, too, where they call
-Migrate; here it is done by whoever may change tables.`,
+		Long: `Makes and checks the tables that a service needs in its database, or a tracker
+in that of its model. Services may do it themselves at their start, by Migrate;
+here it is done by whoever may change tables.`,
 		Example: `  choreo db status --database sqlite:orders.db
   CHOREO_DATABASE_FILE=/run/secrets/dsn choreo db migrate --database-schema orders`,
 	}, c.dbStatus(), c.dbMigrate())

@@ -176,9 +176,9 @@ func (d *patient) report(found []check) error {
 	err := out.List(d.printer(), found, func(t *out.Text, found []check) {
 		for _, one := range found {
 			style := map[health]out.Style{healthy: out.Green, warning: out.Yellow, wrong: out.Red}[one.State]
-			t.Entry(out.S(style, "%-4s", one.State), fmt.Sprintf("  %-12s ", one.Check), "%s", one.Says)
+			t.Entry(out.S(style, "%-4s", one.State), fmt.Sprintf("  %-12s  ", one.Check), "%s", one.Says)
 			if one.Mend != "" {
-				t.Para(strings.Repeat(" ", 19)+"→ ", "%s", one.Mend)
+				t.Para(strings.Repeat(" ", 20)+"→ ", "%s", one.Mend)
 			}
 		}
 		t.Blank()

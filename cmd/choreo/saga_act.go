@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,7 +70,7 @@ func (c *cli) action(cmd *cobra.Command, a *act, question string, of func(args [
 			if err != nil {
 				return c.noSaga(err, args)
 			}
-			c.say("%s %s is %s. %s", whole(d.Saga), d.Saga.ID, d.Saga.Status, d.Verdict)
+			c.say("%s %s: %s", whole(d.Saga), d.Saga.ID, cmp.Or(d.Verdict, string(d.Saga.Status)))
 			if err := c.confirm(a.yes, fmt.Sprintf(question, wordsOf(args)...)); err != nil {
 				return err
 			}
@@ -112,7 +113,7 @@ func wordsOf(args []string) []any {
 func (c *cli) answered(result answer) error {
 	e := result.Answer
 	err := out.One(c.printer(), result, func(t *out.Text, _ answer) {
-		says := "the saga answers: " + strings.TrimPrefix(e.Type, "choreo.")
+		says := "the saga answers: " + what(e.Type)
 		if note := noteOf(e); note != "" {
 			says += ": " + note
 		}

@@ -53,14 +53,18 @@ func writeEvents(t *out.Text, events []sagas.Event) {
 		}
 		rows = append(rows, []out.Styled{
 			out.S(out.Faint, "%d", e.Offset), out.S(out.Plain, "%s", e.Time.UTC().Format(time.TimeOnly)), out.S(out.Faint, "%s", after),
-			out.S(eventStyle(e.Type), "%s", strings.TrimPrefix(e.Type, "choreo.")), out.S(out.Plain, "%s", e.Step),
+			out.S(eventStyle(e.Type), "%s", what(e.Type)), out.S(out.Plain, "%s", e.Step),
 			out.S(out.Plain, "%s", e.Source), out.S(out.Plain, "%s", noteOf(e)),
 		})
 	}
 	t.Table([]out.Column{
-		{Title: "OFFSET", Right: true}, {Title: "TIME"}, {Title: "AFTER", Right: true}, {Title: "EVENT"}, {Title: "STEP"}, {Title: "FROM"}, {Title: "NOTE"},
+		{Title: "OFFSET", Right: true}, {Title: "TIME"}, {Title: "AFTER", Right: true}, {Title: "EVENT", Whole: true}, {Title: "STEP"}, {Title: "FROM"}, {Title: "NOTE"},
 	}, rows)
 }
+
+// what is the last word of a type of events: whether the saga or a step is meant shows by the
+// step.
+func what(kind string) string { return kind[strings.LastIndex(kind, ".")+1:] }
 
 // noteOf says what else there is to an event.
 func noteOf(e *sagas.Event) string {

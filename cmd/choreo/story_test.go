@@ -238,7 +238,7 @@ func (s *story) unfill(text string) string {
 		pairs = append(pairs, s.servers, "{registry}")
 	}
 	text = regexp.MustCompile(`\b(eyJ[\w-]{20,})`).ReplaceAllString(text, "{cursor}")
-	text = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{22}\b`).ReplaceAllString(text, "{id}")
+	text = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}\b`).ReplaceAllString(text, "{id}")
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 

@@ -133,7 +133,7 @@ func (c *cli) serve(ctx context.Context, settings *connect.Settings, s *serving)
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	model, err := models.Open(ctx, s.model, c.env)
+	model, err := models.Open(ctx, s.model, s.maxEnded, c.env)
 	if err != nil {
 		return err
 	}

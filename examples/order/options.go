@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/examples/order/contract"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // options are the flags.
@@ -24,6 +25,8 @@ type options struct {
 	saga                    int    // the version that new orders go by
 	build                   int    // the newest version that the services know
 	json                    bool
+	serve                   bool
+	listen                  string        // address of the page
 	reach                   time.Duration // how long a server may take to answer at first
 }
 
@@ -55,6 +58,11 @@ Versions
                         fraud before the charge. Default: 1
   --build 1|2           1: services as they were before version 2 was there, to
                         try a roll-out by --service. Default: 2, both are known
+See
+  --serve               go on after the orders, until it is told to stop, with
+                        the page that shows all sagas
+  --listen HOST:PORT    where the page is, on this machine. Default:
+                        127.0.0.1:7654
 Output
   --output table|json   default: table
 
@@ -78,6 +86,8 @@ func parseOptions(args []string) (*options, error) {
 	set.StringVar(&o.service, "service", "", "")
 	set.IntVar(&o.saga, "saga-version", contract.Order.Version(), "")
 	set.IntVar(&o.build, "build", contract.OrderV2.Version(), "")
+	set.BoolVar(&o.serve, "serve", false, "")
+	set.StringVar(&o.listen, "listen", api.DefaultAddress, "")
 	set.StringVar(&output, "output", "table", "")
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -112,6 +122,12 @@ func parseOptions(args []string) (*options, error) {
 				fault("--brokers: %w", err)
 			}
 		}
+	}
+	if err := checkAddress(o.listen); err != nil {
+		fault("--listen: %w", err)
+	}
+	if o.serve && o.service != "" {
+		fault("--serve needs all services in one process: run 'choreo tracker serve' beside services that run alone")
 	}
 	if o.service != "" {
 		if services := contract.Order.Services(); !slices.Contains(services, o.service) {

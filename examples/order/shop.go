@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,8 @@ type shop struct {
 	logger    *zap.Logger
 	dir       string // of databases and the embedded broker's log
 	log       topics.Log
-	namespace string // of the topics
+	brokers   []string // that the log is on
+	namespace string   // of the topics
 	names     topics.Names
 	services  []*service
 	rejected  atomic.Int64
@@ -41,9 +43,9 @@ type shop struct {
 }
 
 // runShop runs the services that the options name, until ctx ends or, where orders is
-// among them, until all orders are done. It returns the report of the orders, or nil
-// where the process had no part in them.
-func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err error) {
+// among them, until all orders are done; with --serve it goes on then. It tells the report of the
+// orders and returns it, or nil where the process had no part in them.
+func runShop(ctx context.Context, o *options, stderr io.Writer, tell func(*report) error) (r *report, err error) {
 	s := &shop{o: o, stderr: stderr}
 	if isTerminal(stderr) {
 		s.terminal, s.stderr = stderr, overProgress{stderr}
@@ -84,15 +86,44 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 			cancel(err)
 		}
 	})
+	if o.serve {
+		serve, err := s.tracker()
+		if err != nil {
+			return nil, err
+		}
+		running.Go(func() {
+			if err := serve(ctx); err != nil {
+				cancel(err)
+			}
+		})
+		_, _ = fmt.Fprintf(s.stderr, "order: the sagas are shown on http://%s/, their topics are %s.* at %s\n",
+			o.listen, s.namespace, strings.Join(s.brokers, ","))
+	}
 	began := time.Now()
 	err = s.process(ctx, watch)
 	took := time.Since(began)
+	if err == nil && o.serve {
+		if r, err = s.settle(ctx, watch, took); err == nil {
+			err = tell(r)
+		}
+		if err == nil {
+			_, _ = fmt.Fprintf(s.stderr, "order: the services go on; the sagas are shown on http://%s/ until ctrl-c\n", o.listen)
+			<-ctx.Done()
+			err = failure(ctx)
+		}
+		cancel(err)
+		running.Wait()
+		return r, err
+	}
 	cancel(err)
 	running.Wait()
 	if err != nil {
 		return nil, err
 	}
-	return s.settle(context.WithoutCancel(ctx), watch, took)
+	if r, err = s.settle(context.WithoutCancel(ctx), watch, took); err != nil {
+		return nil, err
+	}
+	return r, tell(r)
 }
 
 // feeds reports whether this process starts the orders.

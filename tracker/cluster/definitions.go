@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/definition"
 	"github.com/choreo-go/choreo/tracker/api"
 )
@@ -84,20 +83,4 @@ func (c *Cluster) Definitions(ctx context.Context) ([]api.Published, error) {
 		return da.Version() - db.Version()
 	})
 	return all, nil
-}
-
-// definition returns one, or nil where nobody has published it.
-func (c *Cluster) definition(ctx context.Context, saga string, version int) (*choreo.Definition, error) {
-	contracts, err := c.contracts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i := range contracts {
-		for _, doc := range contracts[i].docs {
-			if doc != nil && doc.Definition.Name() == saga && doc.Definition.Version() == version {
-				return doc.Definition, nil
-			}
-		}
-	}
-	return nil, nil
 }

@@ -10,15 +10,11 @@ import (
 
 // Explain says what a saga waits for, by its log and by what services tell of themselves.
 func (c *Cluster) Explain(ctx context.Context, s *tracker.Snapshot) (tracker.Verdict, error) {
-	def, err := c.definition(ctx, s.Saga, s.Version)
-	if err != nil {
-		return tracker.Verdict{}, err
-	}
 	services, err := c.services(ctx, s)
 	if err != nil {
 		return tracker.Verdict{}, err
 	}
-	return tracker.Explain(s, def, services), nil
+	return tracker.Explain(s, services, c.config.Now()), nil
 }
 
 // services returns what is known of the services that a saga waits for.

@@ -23,19 +23,19 @@ const (
 )
 
 // Memory returns an empty model in memory, without bound: it holds what a topic does.
-func Memory() tracker.Model { return memory.New(nil) }
+func Memory() tracker.Model { return memory.New(memory.Options{MaxEnded: -1}) }
 
 // Open opens the model of a name: "memory", "sqlite:FILE", "postgres" or "redis". The URLs of
 // the latter two are in the environment, and may hold passwords; "postgres://…" and "redis://…"
-// without one may stand here.
-func Open(ctx context.Context, name string, env func(string) string) (tracker.Model, error) {
+// without one may stand here. maxEnded bounds what one in memory keeps of what has ended.
+func Open(ctx context.Context, name string, maxEnded int, env func(string) string) (tracker.Model, error) {
 	kind, rest, _ := strings.Cut(name, ":")
 	switch kind {
 	case "memory":
 		if rest != "" {
 			break
 		}
-		return memory.New(nil), nil
+		return memory.New(memory.Options{MaxEnded: maxEnded}), nil
 	case "sqlite":
 		if rest == "" {
 			return nil, exit.Usagef("--model sqlite: names no file: write sqlite:FILE")

@@ -68,6 +68,28 @@ func (l *local) Close() error {
 	return errors.Join(l.logged.close(), l.logged.config.Log.Close())
 }
 
+// mostEvents bounds the log of one saga.
+const mostEvents = 1000
+
+// Events returns the log of a saga also where no tracker has seen it, such as of one whose start
+// was refused.
+func (l *local) Events(ctx context.Context, saga, id string, payload bool) ([]Event, error) {
+	events, err := l.remote.Events(ctx, saga, id, payload)
+	if !errors.Is(err, tracker.ErrNotFound) {
+		return events, err
+	}
+	records, _, other := l.logged.cluster.EventsOf(ctx, saga, id, mostEvents)
+	if other != nil || len(records) == 0 {
+		return nil, err
+	}
+	for i := range records {
+		if e, is := eventOf(&records[i], payload); is {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
 // signed writes who gives the commands.
 type signed struct {
 	api.Commands
@@ -149,12 +171,15 @@ func (l *logged) sagas(ctx context.Context, only []string) ([]string, error) {
 // snapshotOf reads a record of a tracker topic. Deleted says that the saga was forgotten; it returns
 // nil for what is no snapshot.
 func snapshotOf(rec *choreo.Record) (s *tracker.Snapshot, deleted bool) {
+	if !tracker.IsSnapshotKey(rec.Key) {
+		return nil, false
+	}
 	if rec.Value == nil {
 		return nil, true
 	}
 	var snapshot tracker.Snapshot
 	if json.Unmarshal(rec.Value, &snapshot) != nil || snapshot.ID == "" || snapshot.ID != string(rec.Key) {
-		return nil, false // a note of the tracker to itself, or somebody else's
+		return nil, false // somebody else's
 	}
 	snapshot.Fold = nil
 	return &snapshot, false
