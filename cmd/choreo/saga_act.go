@@ -318,7 +318,8 @@ func (c *cli) start(ctx context.Context, source sagas.Source, saga string, start
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("no answer: does a service that starts %s run? %w", saga, context.Cause(ctx))
+			return fmt.Errorf("no answer: does a service that starts %s run? Where it has refused, its log says why, and so does 'choreo saga events %s %s --brokers …': %w",
+				saga, saga, start.ID, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

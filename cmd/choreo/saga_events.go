@@ -45,6 +45,7 @@ tracker lets you see them.`,
 
 func writeEvents(t *out.Text, events []sagas.Event) {
 	var rows [][]out.Styled
+	notes := make([]string, len(events))
 	for i := range events {
 		e := &events[i]
 		after := ""
@@ -54,12 +55,13 @@ func writeEvents(t *out.Text, events []sagas.Event) {
 		rows = append(rows, []out.Styled{
 			out.S(out.Faint, "%d", e.Offset), out.S(out.Plain, "%s", e.Time.UTC().Format(time.TimeOnly)), out.S(out.Faint, "%s", after),
 			out.S(eventStyle(e.Type), "%s", what(e.Type)), out.S(out.Plain, "%s", e.Step),
-			out.S(out.Plain, "%s", e.Source), out.S(out.Plain, "%s", noteOf(e)),
+			out.S(out.Plain, "%s", e.Source),
 		})
+		notes[i] = noteOf(e)
 	}
-	t.Table([]out.Column{
-		{Title: "OFFSET", Right: true}, {Title: "TIME"}, {Title: "AFTER", Right: true}, {Title: "EVENT", Whole: true}, {Title: "STEP"}, {Title: "FROM"}, {Title: "NOTE"},
-	}, rows)
+	t.Noted([]out.Column{
+		{Title: "OFFSET", Right: true}, {Title: "TIME"}, {Title: "AFTER", Right: true}, {Title: "EVENT", Whole: true}, {Title: "STEP"}, {Title: "FROM"},
+	}, rows, notes)
 }
 
 // what is the last word of a type of events: whether the saga or a step is meant shows by the
@@ -78,7 +80,7 @@ func noteOf(e *sagas.Event) string {
 	if e.By != "" {
 		notes = append(notes, "by "+e.By)
 	}
-	if e.Note != "" {
+	if e.Note != "" && (e.Error == nil || e.Error.Message != e.Note) {
 		notes = append(notes, e.Note)
 	}
 	if len(e.Payload) > 0 {

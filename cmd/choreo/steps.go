@@ -117,7 +117,7 @@ func errorOf(e *tracker.Error) string {
 // causeOf says why a saga was turned back.
 func causeOf(k *tracker.Cause) string {
 	says := errorOf(&tracker.Error{Class: k.Class, Code: k.Code, Message: k.Message})
-	if k.Note != "" {
+	if k.Note != "" && k.Note != k.Message {
 		says = strings.TrimPrefix(says+": "+k.Note, ": ")
 	}
 	switch {

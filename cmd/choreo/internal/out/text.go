@@ -99,7 +99,10 @@ const gap = "  "
 
 // Table writes rows under titles. Where it is wider than the text, cells are wrapped, the
 // widest column first.
-func (t *Text) Table(columns []Column, rows [][]Styled) {
+func (t *Text) Table(columns []Column, rows [][]Styled) { t.Noted(columns, rows, nil) }
+
+// Noted writes a table as [Text.Table] does, each row with what there is to say of it below.
+func (t *Text) Noted(columns []Column, rows [][]Styled, notes []string) {
 	widths := make([]int, len(columns))
 	for i := range columns {
 		widths[i] = utf8.RuneCountInString(columns[i].Title)
@@ -113,8 +116,11 @@ func (t *Text) Table(columns []Column, rows [][]Styled) {
 		titles[i] = Styled{Text: c.Title, Style: Bold}
 	}
 	t.row(columns, widths, titles)
-	for _, row := range rows {
+	for i, row := range rows {
 		t.row(columns, widths, row)
+		if i < len(notes) && notes[i] != "" {
+			t.Para(strings.Repeat(" ", widths[0]+2*len(gap)), "%s", notes[i])
+		}
 	}
 }
 
