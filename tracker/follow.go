@@ -301,8 +301,9 @@ func (f *follower) fillModel(ctx context.Context) error {
 	}
 	for number, p := range f.parts {
 		var snapshots []*Snapshot
+		var at []Position // once all is put
 		put := func() error {
-			err := f.t.model.Put(ctx, snapshots, nil)
+			err := f.t.model.Put(ctx, snapshots, at)
 			snapshots = snapshots[:0:0]
 			return err
 		}
@@ -323,6 +324,9 @@ func (f *follower) fillModel(ctx context.Context) error {
 					return fmt.Errorf("tracker: filling the model: %w", err)
 				}
 			}
+		}
+		if p.next > 0 {
+			at = append(at, Position{Topic: f.events, Partition: number, Next: p.next})
 		}
 		if err := put(); err != nil {
 			return fmt.Errorf("tracker: filling the model: %w", err)
