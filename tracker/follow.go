@@ -285,7 +285,9 @@ func (f *follower) take(p *part, rec *choreo.Record, l *loaded) {
 		}
 		p.entries[id] = l.entry
 		// Another tracker of this part may have written it, which has not come so far.
-		p.next = min(p.next, l.entry.offset+1)
+		if p.next > l.entry.offset+1 {
+			p.next, p.written = l.entry.offset+1, -1
+		}
 	}
 }
 

@@ -160,7 +160,7 @@ func settled(t testing.TB, r *running) map[string]string {
 
 // die runs a tracker that dies at its next write, once it has written so many records.
 func die(t *rapid.T, log *topicsmemory.Log, names topics.Names, c *tracker.Config, writes int) {
-	model := &lost{}
+	model := &lost{changed: make(chan struct{}, 1)}
 	killed := &dying{Log: log, left: writes}
 	ctx, cancel := context.WithCancel(context.Background())
 	killed.kill = cancel
@@ -169,11 +169,13 @@ func die(t *rapid.T, log *topicsmemory.Log, names topics.Names, c *tracker.Confi
 	if writes > 8 { // it lives until it has come to the end, and is then killed
 		killed.left = 1 << 30
 		go func() {
-			_ = log.WaitUntil(ctx, func() bool { return model.holds(log, names) })
+			for !model.holds(log, names) {
+				<-model.changed
+			}
 			cancel()
 		}()
 	} else {
-		timeout := time.AfterFunc(50*time.Millisecond, cancel)
+		timeout := time.AfterFunc(15*time.Millisecond, cancel)
 		defer timeout.Stop()
 	}
 	require.NoError(t, tr.Run(ctx))
@@ -205,7 +207,8 @@ func (d *dying) Publish(ctx context.Context, records []choreo.Record) []error {
 
 // lost is a model that keeps nothing but positions, as one in the memory of a process that is killed.
 type lost struct {
-	next atomic.Pointer[map[int32]int64]
+	next    atomic.Pointer[map[int32]int64]
+	changed chan struct{}
 	tracker.Model
 }
 
@@ -220,6 +223,10 @@ func (m *lost) Put(_ context.Context, _ []*tracker.Snapshot, positions []tracker
 		next[p.Partition] = p.Next
 	}
 	m.next.Store(&next)
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
