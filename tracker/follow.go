@@ -285,7 +285,9 @@ func (f *follower) take(p *part, rec *choreo.Record, l *loaded) {
 		}
 		p.entries[id] = l.entry
 		// Another tracker of this part may have written it, which has not come so far.
-		p.next = min(p.next, l.entry.offset+1)
+		if p.next > l.entry.offset+1 {
+			p.next, p.written = l.entry.offset+1, -1
+		}
 	}
 }
 
@@ -301,8 +303,9 @@ func (f *follower) fillModel(ctx context.Context) error {
 	}
 	for number, p := range f.parts {
 		var snapshots []*Snapshot
+		var at []Position // once all is put
 		put := func() error {
-			err := f.t.model.Put(ctx, snapshots, nil)
+			err := f.t.model.Put(ctx, snapshots, at)
 			snapshots = snapshots[:0:0]
 			return err
 		}
@@ -323,6 +326,9 @@ func (f *follower) fillModel(ctx context.Context) error {
 					return fmt.Errorf("tracker: filling the model: %w", err)
 				}
 			}
+		}
+		if p.next > 0 {
+			at = append(at, Position{Topic: f.events, Partition: number, Next: p.next})
 		}
 		if err := put(); err != nil {
 			return fmt.Errorf("tracker: filling the model: %w", err)

@@ -199,7 +199,7 @@ func (q *Query) key(s *Snapshot) time.Time {
 }
 
 // compare tells the order of two sagas in the list. Those without a time come last in either
-// direction, those with the same one are sorted by name and id, upwards.
+// direction, those with the same one are sorted by name and id.
 func (q *Query) compare(a time.Time, sagaA, idA string, b time.Time, sagaB, idB string) int {
 	if a.IsZero() != b.IsZero() {
 		if a.IsZero() {
@@ -207,9 +207,9 @@ func (q *Query) compare(a time.Time, sagaA, idA string, b time.Time, sagaB, idB 
 		}
 		return -1
 	}
-	byTime := a.Compare(b)
+	c := cmp.Or(a.Compare(b), strings.Compare(sagaA, sagaB), strings.Compare(idA, idB))
 	if q.Descending {
-		byTime = -byTime
+		return -c
 	}
-	return cmp.Or(byTime, strings.Compare(sagaA, sagaB), strings.Compare(idA, idB))
+	return c
 }

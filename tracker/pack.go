@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -96,6 +97,13 @@ func (w *writer) error(e *Error) {
 	w.text(e.Message)
 }
 
+func bit(on bool, n uint64) uint64 {
+	if on {
+		return n
+	}
+	return 0
+}
+
 // Bits of a packed snapshot.
 const (
 	bitUnknown = 1 << iota
@@ -182,14 +190,15 @@ func (w *writer) rest(s *Snapshot) {
 		w.name(k.Name)
 		w.name(k.Service)
 		w.name(string(k.Status))
-		pivot := uint64(0)
-		if k.Pivot {
-			pivot = 1
-		}
-		w.uint(uint64(max(k.Attempts, 0))<<1 | pivot)
+		odd := k.Seconds != k.seconds()
+		w.uint(bit(k.Pivot, 1) | bit(odd, 2))
+		w.int(int64(k.Attempts))
 		w.time(k.ReadyAt)
 		w.time(k.EndedAt)
 		w.time(k.UndoneAt)
+		if odd {
+			w.uint(math.Float64bits(k.Seconds))
+		}
 		w.error(k.Error)
 	}
 	w.uint(uint64(len(s.Next)))
@@ -198,7 +207,7 @@ func (w *writer) rest(s *Snapshot) {
 		w.name(n.Step)
 		w.name(n.Service)
 		w.name(string(n.Run))
-		w.uint(uint64(len(n.WaitsFor)))
+		w.uint(uint64(len(n.WaitsFor))<<1 | bit(n.Ready, 1))
 		for _, k := range n.WaitsFor {
 			w.name(k)
 		}
@@ -345,24 +354,27 @@ func (r *reader) rest(s *Snapshot, bits uint64) {
 	for i := range s.Steps {
 		k := &s.Steps[i]
 		k.Name, k.Service, k.Status = r.text(), r.text(), choreo.StepStatus(r.text())
-		n := r.uint()
-		k.Attempts, k.Pivot = int(n>>1), n&1 != 0
+		bits := r.uint()
+		k.Attempts, k.Pivot = int(r.int()), bits&1 != 0
 		k.ReadyAt, k.EndedAt, k.UndoneAt = r.timePointer(), r.timePointer(), r.timePointer()
-		k.Error = r.error()
-		if k.ReadyAt != nil && k.EndedAt != nil {
-			k.Seconds = max(k.EndedAt.Sub(*k.ReadyAt).Seconds(), 0)
+		if k.Seconds = k.seconds(); bits&2 != 0 {
+			k.Seconds = math.Float64frombits(r.uint())
 		}
+		k.Error = r.error()
 	}
 	if n := r.count(); n > 0 {
 		s.Next = make([]Next, n)
 		for i := range s.Next {
 			k := &s.Next[i]
 			k.Step, k.Service, k.Run = r.text(), r.text(), choreo.Run(r.text())
-			for n := r.count(); n > 0; n-- {
+			bits := r.uint()
+			for k.Ready = bits&1 != 0; bits>>1 > uint64(len(k.WaitsFor)) && !r.bad; {
 				k.WaitsFor = append(k.WaitsFor, r.text())
 			}
-			k.Ready = len(k.WaitsFor) == 0
 		}
 	}
 	s.Steps = slices.Clip(s.Steps)
 }
+
+// PackedUnknown reports whether the snapshot that was packed is Unknown.
+func PackedUnknown(packed []byte) bool { return len(packed) > 0 && packed[0]&bitUnknown != 0 }

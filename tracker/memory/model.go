@@ -5,14 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/internal/facts"
 )
 
 // Options configures [New]. The zero value of a field is its default.
@@ -52,7 +52,7 @@ type columns struct {
 	class   []uint32
 	started []int64
 	updated []int64
-	ended   []int64 // notEnded for those that have not
+	ended   []int64 // facts.Open for those that have not
 	offset  []int64
 	text    []int32 // where in texts
 	ids     []string
@@ -60,9 +60,12 @@ type columns struct {
 }
 
 const (
-	none     = 0
-	notEnded = math.MaxInt64
+	none   = 0
+	noText = -1
 )
+
+// unknown reports whether the definition of a row is not known.
+func (c *columns) unknown(row uint32) bool { return tracker.PackedUnknown(c.packed[row]) }
 
 // ErrClosed is returned by a model after Close.
 var ErrClosed = errors.New("memory: the model is closed")
@@ -78,56 +81,69 @@ func New(options Options) *Model {
 	}
 }
 
-// nanos returns a time as nanoseconds, and those that are out of range as the nearest.
-func nanos(t time.Time) int64 {
-	switch {
-	case t.Year() < 1700:
-		return math.MinInt64
-	case t.Year() > 2200:
-		return notEnded - 1
-	}
-	return t.UnixNano()
-}
-
-// Put implements [tracker.Model].
-func (m *Model) Put(_ context.Context, snapshots []*tracker.Snapshot, positions []tracker.Position) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// check reports why nothing is done: the model is closed, or ctx has ended.
+func (m *Model) check(ctx context.Context) error {
 	if m.closed {
 		return ErrClosed
 	}
-	for _, s := range snapshots {
-		m.put(s)
+	if ctx.Err() != nil {
+		return fmt.Errorf("memory: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// Put implements [tracker.Model].
+func (m *Model) Put(ctx context.Context, snapshots []*tracker.Snapshot, positions []tracker.Position) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.check(ctx); err != nil {
+		return err
+	}
+	all := make([]facts.Facts, len(snapshots))
+	for i, s := range snapshots {
+		var err error
+		if all[i], err = facts.Of(s); err != nil {
+			return fmt.Errorf("memory: put: %w", err)
+		}
+	}
+	for i, s := range snapshots {
+		m.put(s, &all[i])
 	}
 	for _, p := range positions {
-		m.positions[place{p.Topic, p.Partition}] = p.Next
+		at := place{p.Topic, p.Partition}
+		m.positions[at] = max(m.positions[at], p.Next)
 	}
+	m.compact()
 	if over := m.ended - m.options.MaxEnded; m.options.MaxEnded > 0 && over > m.options.MaxEnded/20 {
 		m.evict(over)
 	}
 	return nil
 }
 
-func (m *Model) put(s *tracker.Snapshot) {
-	row, there := m.rows[key{s.Saga, s.ID}]
+func (m *Model) put(s *tracker.Snapshot, f *facts.Facts) {
+	row, there := m.rows[key{f.Saga, f.ID}]
 	c := &m.columns
 	if there {
-		wasUnknown := m.classes.all[c.class[row]].unknown
-		if s.Offset <= c.offset[row] && (!wasUnknown || s.Unknown) {
+		known := c.unknown(row) && !s.Unknown
+		if s.Offset <= c.offset[row] && !known {
 			return
 		}
 		m.leave(row)
 	} else {
 		row = m.row()
-		saga := m.classes.intern(s.Saga)
-		c.ids[row] = strings.Clone(s.ID)
-		m.rows[key{saga, c.ids[row]}] = row
-		c.text[row] = m.texts.add(row, s)
+		c.ids[row] = strings.Clone(f.ID)
+		m.rows[key{m.classes.intern(f.Saga), c.ids[row]}] = row
+		c.text[row] = noText
 	}
-	c.class[row] = m.classes.enter(s)
-	c.started[row], c.updated[row], c.ended[row], c.offset[row] = nanos(s.StartedAt), nanos(s.UpdatedAt), notEnded, s.Offset
-	if s.EndedAt != nil {
-		c.ended[row] = nanos(*s.EndedAt)
+	if c.text[row] == noText {
+		c.text[row] = m.texts.put(row, f.Parts, f.Tags)
+	} else if parts, tags := m.texts.of(c.text[row]); parts != f.Parts || tags != f.Tags {
+		m.texts.remove(c.text[row])
+		c.text[row] = m.texts.put(row, f.Parts, f.Tags)
+	}
+	c.class[row] = m.classes.enter(f)
+	c.started[row], c.updated[row], c.ended[row], c.offset[row] = f.Started, f.Updated, f.Ended, f.Offset
+	if f.Ended != facts.Open {
 		m.ended++
 	}
 	c.packed[row] = slices.Clip(m.packer.Pack(c.packed[row][:0], s))
@@ -136,7 +152,7 @@ func (m *Model) put(s *tracker.Snapshot) {
 // leave takes a row out of its class.
 func (m *Model) leave(row uint32) {
 	m.classes.leave(m.columns.class[row])
-	if m.columns.ended[row] != notEnded {
+	if m.columns.ended[row] != facts.Open {
 		m.ended--
 	}
 }
@@ -156,7 +172,7 @@ func (m *Model) row() uint32 {
 
 func (m *Model) drop(row uint32) {
 	c := &m.columns
-	delete(m.rows, key{m.classes.all[c.class[row]].saga, c.ids[row]})
+	delete(m.rows, key{m.classes.all[c.class[row]].facts.Saga, c.ids[row]})
 	m.leave(row)
 	m.texts.remove(c.text[row])
 	c.class[row], c.ids[row], c.packed[row] = none, "", nil
@@ -167,7 +183,7 @@ func (m *Model) drop(row uint32) {
 func (m *Model) evict(n int) {
 	rows := make([]uint32, 0, m.ended)
 	for row, class := range m.columns.class {
-		if class != none && m.columns.ended[row] != notEnded {
+		if class != none && m.columns.ended[row] != facts.Open {
 			rows = append(rows, uint32(row))
 		}
 	}
@@ -187,17 +203,18 @@ func (m *Model) compact() {
 	m.texts = texts{}
 	for row, class := range m.columns.class {
 		if class != none {
-			m.columns.text[row] = m.texts.put(uint32(row), old.of(m.columns.text[row]))
+			parts, tags := old.of(m.columns.text[row])
+			m.columns.text[row] = m.texts.put(uint32(row), parts, tags)
 		}
 	}
 }
 
 // Positions implements [tracker.Model].
-func (m *Model) Positions(_ context.Context, topic string) ([]tracker.Position, error) {
+func (m *Model) Positions(ctx context.Context, topic string) ([]tracker.Position, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.closed {
-		return nil, ErrClosed
+	if err := m.check(ctx); err != nil {
+		return nil, err
 	}
 	var list []tracker.Position
 	for p, next := range m.positions {
@@ -210,11 +227,11 @@ func (m *Model) Positions(_ context.Context, topic string) ([]tracker.Position, 
 }
 
 // Get implements [tracker.Model].
-func (m *Model) Get(_ context.Context, saga, id string) (*tracker.Snapshot, error) {
+func (m *Model) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.closed {
-		return nil, ErrClosed
+	if err := m.check(ctx); err != nil {
+		return nil, err
 	}
 	row, ok := m.rows[key{saga, id}]
 	if !ok {
@@ -227,10 +244,10 @@ func (m *Model) Get(_ context.Context, saga, id string) (*tracker.Snapshot, erro
 func (m *Model) Forget(ctx context.Context, endedBefore time.Time) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return 0, ErrClosed
+	if err := m.check(ctx); err != nil {
+		return 0, err
 	}
-	before, n := nanos(endedBefore), int64(0)
+	before, n := facts.Nanos(endedBefore), int64(0)
 	for row, class := range m.columns.class {
 		if class != none && m.columns.ended[row] < before {
 			m.drop(uint32(row))
@@ -238,7 +255,7 @@ func (m *Model) Forget(ctx context.Context, endedBefore time.Time) (int64, error
 		}
 	}
 	m.compact()
-	return n, ctx.Err()
+	return n, nil
 }
 
 // Close implements [tracker.Model].
@@ -252,14 +269,9 @@ func (m *Model) Close() error {
 
 // class is what queries choose by that is the same in many sagas.
 type class struct {
-	unknown         bool
-	saga            string
-	version         int
-	status          choreo.Status
-	steps, services []string
-	codes           []string
-	count           int64
-	name            string
+	facts facts.Facts // without those that are one saga's own
+	count int64
+	name  string
 }
 
 // classes hold each class once: a filter is asked about the classes, and not about the sagas.
@@ -285,24 +297,24 @@ func (c *classes) intern(name string) string {
 	return kept
 }
 
-func (c *classes) enter(s *tracker.Snapshot) uint32 {
-	steps, services := s.WaitingAt()
-	codes := s.Codes()
-	c.key = fmt.Appendf(c.key[:0], "%s\x00%d\x00%s\x00%t", s.Saga, s.Version, s.Status, s.Unknown)
-	for _, list := range [][]string{steps, services, codes} {
-		c.key = append(c.key, 1)
+func (c *classes) enter(f *facts.Facts) uint32 {
+	c.key = strconv.AppendInt(append(append(c.key[:0], f.Saga...), 0), int64(f.Version), 10)
+	c.key = append(append(c.key, 0), f.Status...)
+	for _, list := range [][]string{f.Steps, f.Services, f.Codes} {
+		c.key = strconv.AppendInt(append(c.key, 0), int64(len(list)), 10)
 		for _, name := range list {
-			c.key = append(append(c.key, name...), 0)
+			c.key = strconv.AppendInt(append(c.key, 0), int64(len(name)), 10)
+			c.key = append(append(c.key, 0), name...)
 		}
 	}
 	if id, ok := c.ids[string(c.key)]; ok {
 		c.all[id].count++
 		return id
 	}
-	one := &class{
-		unknown: s.Unknown, saga: c.intern(s.Saga), version: s.Version, status: choreo.Status(strings.Clone(string(s.Status))),
-		steps: clone(steps), services: clone(services), codes: clone(codes), count: 1, name: string(c.key),
-	}
+	one := &class{facts: facts.Facts{
+		Saga: c.intern(f.Saga), Version: f.Version, Status: strings.Clone(f.Status),
+		Steps: clone(f.Steps), Services: clone(f.Services), Codes: clone(f.Codes),
+	}, count: 1, name: string(c.key)}
 	var id uint32
 	if n := len(c.free); n > 0 {
 		id = c.free[n-1]

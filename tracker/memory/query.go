@@ -1,48 +1,28 @@
 package memory
 
 import (
-	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/internal/facts"
 )
 
 // chosen is a filter as the columns are asked: which classes, which times, which rows.
 type chosen struct {
-	classes   []bool
-	from, to  int64 // of the start
-	updatedTo int64
-	found     []uint64 // nil: no search
+	*facts.Filter
+	classes []bool
+	found   []uint64 // nil: no search
 }
 
-func (m *Model) choose(f *tracker.Filter) chosen {
-	c := chosen{classes: make([]bool, len(m.classes.all)), from: math.MinInt64, to: math.MaxInt64, updatedTo: math.MaxInt64}
-	has := func(wanted, names []string) bool {
-		return len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(names, w) })
-	}
+func (m *Model) choose(f *facts.Filter) chosen {
+	c := chosen{Filter: f, classes: make([]bool, len(m.classes.all))}
+	ofClass := *f
+	ofClass.HasFrom, ofClass.HasTo, ofClass.HasUntil, ofClass.Search, ofClass.From = false, false, false, "", math.MinInt64
 	for id, k := range m.classes.all {
-		c.classes[id] = k.count > 0 &&
-			(len(f.Sagas) == 0 || slices.Contains(f.Sagas, k.saga)) &&
-			(len(f.Versions) == 0 || slices.Contains(f.Versions, k.version)) &&
-			(len(f.Statuses) == 0 || slices.Contains(f.Statuses, k.status)) &&
-			has(f.Steps, k.steps) && has(f.Services, k.services) && has(f.Codes, k.codes)
-	}
-	if !f.StartedFrom.IsZero() {
-		c.from = nanos(f.StartedFrom)
-	}
-	if !f.StartedTo.IsZero() {
-		c.to = nanos(f.StartedTo)
-	}
-	if !f.UpdatedTo.IsZero() {
-		c.updatedTo = nanos(f.UpdatedTo)
+		c.classes[id] = k.count > 0 && ofClass.Match(&k.facts)
 	}
 	if f.Search != "" {
 		c.found = m.texts.find(f.Search, len(m.columns.class))
@@ -52,72 +32,65 @@ func (m *Model) choose(f *tracker.Filter) chosen {
 
 func (m *Model) has(c *chosen, row int) bool {
 	return c.classes[m.columns.class[row]] &&
-		m.columns.started[row] >= c.from && m.columns.started[row] < c.to && m.columns.updated[row] < c.updatedTo &&
+		m.columns.started[row] >= c.From && (!c.HasTo || m.columns.started[row] < c.To) &&
+		(!c.HasUntil || m.columns.updated[row] < c.UpdatedTo) &&
 		(c.found == nil || c.found[row/64]&(1<<(row%64)) != 0)
 }
 
-// cursor is the last saga of the page before.
-type cursor struct {
-	Order      tracker.Order `json:"o"`
-	Descending bool          `json:"d,omitempty"`
-	At         int64         `json:"t"`
-	Saga       string        `json:"s"`
-	ID         string        `json:"i"`
-}
-
-// item is a row and its key, turned over where the order is descending.
+// item is a row and the time by which it is sorted.
 type item struct {
 	at  int64
 	row uint32
 }
 
 // List implements [tracker.Model].
-func (m *Model) List(_ context.Context, q tracker.Query) (tracker.Page, error) {
-	if q.Order == "" {
-		q.Order = tracker.ByStarted
+func (m *Model) List(ctx context.Context, query tracker.Query) (tracker.Page, error) {
+	q, err := facts.NewQuery(&query)
+	if err != nil {
+		return tracker.Page{}, fmt.Errorf("memory: list: %w", err)
 	}
-	if q.Limit <= 0 {
-		q.Limit = 50
-	}
-	q.Limit = min(q.Limit, 1000)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.closed {
-		return tracker.Page{}, ErrClosed
+	if err := m.check(ctx); err != nil {
+		return tracker.Page{}, err
 	}
-	var column []int64
+	column := m.columns.started
 	switch q.Order {
-	case tracker.ByStarted:
-		column = m.columns.started
 	case tracker.ByUpdated:
 		column = m.columns.updated
 	case tracker.ByEnded:
 		column = m.columns.ended
-	default:
-		return tracker.Page{}, fmt.Errorf("memory: order %q: use %q, %q or %q", q.Order, tracker.ByStarted, tracker.ByUpdated, tracker.ByEnded)
+	case tracker.ByStarted:
 	}
-	after := cursor{Order: q.Order, Descending: q.Descending}
-	if q.After != "" {
-		data, err := base64.RawURLEncoding.DecodeString(q.After)
-		if err != nil || json.Unmarshal(data, &after) != nil || after.Order != q.Order || after.Descending != q.Descending || after.ID == "" {
-			return tracker.Page{}, fmt.Errorf("memory: list: %w", tracker.ErrBadCursor)
-		}
-	}
-	return m.page(&q, m.top(&q, column, &after))
+	return m.page(q, m.top(q, column))
+}
+
+func (m *Model) key(it item) facts.Key {
+	return facts.Key{Time: it.at, Saga: m.classes.all[m.columns.class[it.row]].facts.Saga, ID: m.columns.ids[it.row]}
 }
 
 // top returns the first rows after the cursor, one more than the page holds.
-func (m *Model) top(q *tracker.Query, column []int64, after *cursor) []item {
-	c := m.choose(&q.Filter)
-	compare := func(a, b item) int {
-		if a.at != b.at {
-			return cmp.Compare(a.at, b.at)
+func (m *Model) top(q *facts.Query, column []int64) []item {
+	c := m.choose(q.Filter)
+	descends := func(at int64) bool { return q.Descending && at != facts.Open }
+	sooner := func(a, b int64) bool { // that the times alone decide it
+		if descends(a) && descends(b) {
+			return a > b
 		}
-		return cmp.Or(strings.Compare(m.sagaOf(a.row), m.sagaOf(b.row)), strings.Compare(m.columns.ids[a.row], m.columns.ids[b.row]))
+		return a < b
+	}
+	compare := func(a, b item) int {
+		switch {
+		case a.at == b.at:
+			return q.Compare(m.key(a), m.key(b))
+		case sooner(a.at, b.at):
+			return -1
+		}
+		return 1
 	}
 	wanted := q.Limit + 1
 	best := make([]item, 0, 4*wanted)
-	last := item{at: math.MaxInt64}
+	var last int64
 	full := false
 	for i := range column {
 		row := i
@@ -127,50 +100,32 @@ func (m *Model) top(q *tracker.Query, column []int64, after *cursor) []item {
 		if !m.has(&c, row) {
 			continue
 		}
-		it := item{at: turned(column[row], q.Descending), row: uint32(row)}
-		if full && it.at > last.at || q.After != "" && !m.isAfter(it, after) {
+		it := item{at: column[row], row: uint32(row)}
+		if full && sooner(last, it.at) || q.After != nil && !m.isAfter(q, it, sooner) {
 			continue
 		}
 		if best = append(best, it); len(best) == cap(best) {
 			slices.SortFunc(best, compare)
 			best = best[:wanted]
-			last, full = best[wanted-1], true
+			last, full = best[wanted-1].at, true
 		}
 	}
 	slices.SortFunc(best, compare)
 	return best[:min(len(best), wanted)]
 }
 
-// turned makes what is greater less, but for sagas that have not ended.
-func turned(at int64, descending bool) int64 {
-	if descending && at != notEnded {
-		return ^at
+func (m *Model) isAfter(q *facts.Query, it item, sooner func(a, b int64) bool) bool {
+	if it.at == q.After.Time {
+		return q.Compare(m.key(it), *q.After) > 0
 	}
-	return at
+	return sooner(q.After.Time, it.at)
 }
 
-func (m *Model) isAfter(it item, after *cursor) bool {
-	if it.at != after.At {
-		return it.at > after.At
-	}
-	return cmp.Or(strings.Compare(m.sagaOf(it.row), after.Saga), strings.Compare(m.columns.ids[it.row], after.ID)) > 0
-}
-
-func (m *Model) sagaOf(row uint32) string { return m.classes.all[m.columns.class[row]].saga }
-
-func (m *Model) page(q *tracker.Query, top []item) (tracker.Page, error) {
-	var page tracker.Page
+func (m *Model) page(q *facts.Query, top []item) (page tracker.Page, err error) {
 	for i, it := range top {
 		if i == q.Limit {
-			last := top[i-1]
-			data, err := json.Marshal(cursor{
-				Order: q.Order, Descending: q.Descending, At: last.at, Saga: m.sagaOf(last.row), ID: m.columns.ids[last.row],
-			})
-			if err != nil {
-				return tracker.Page{}, fmt.Errorf("memory: list: %w", err)
-			}
-			page.Next = base64.RawURLEncoding.EncodeToString(data)
-			break
+			page.Next, err = q.Cursor(m.key(top[i-1]))
+			return page, err
 		}
 		s, err := m.packer.Unpack(m.columns.ids[it.row], m.columns.packed[it.row])
 		if err != nil {
@@ -182,81 +137,41 @@ func (m *Model) page(q *tracker.Query, top []item) (tracker.Page, error) {
 }
 
 // Count implements [tracker.Model].
-func (m *Model) Count(_ context.Context, f tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
+func (m *Model) Count(ctx context.Context, filter tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
+	f, err := facts.NewFilter(&filter)
+	if err == nil {
+		err = facts.CheckGroup(by)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memory: count: %w", err)
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.closed {
-		return nil, ErrClosed
+	if err := m.check(ctx); err != nil {
+		return nil, err
 	}
-	if !slices.Contains([]tracker.Group{
-		"", tracker.GroupStatus, tracker.GroupSaga, tracker.GroupVersion, tracker.GroupStep, tracker.GroupService, tracker.GroupCode,
-	}, by) {
-		return nil, fmt.Errorf("memory: group %q: use status, saga, version, step, service or code", by)
+	c := m.choose(f)
+	counts, oldest := make([]int64, len(m.classes.all)), make([]int64, len(m.classes.all))
+	for i := range oldest {
+		oldest[i] = facts.Open
 	}
-	c := m.choose(&f)
-	counts, oldest := make([]int64, len(m.classes.all)), make([]uint32, len(m.classes.all))
 	for row, class := range m.columns.class {
 		if !m.has(&c, row) {
 			continue
 		}
 		counts[class]++
-		if m.columns.ended[row] == notEnded && (oldest[class] == 0 || m.columns.started[row] < m.columns.started[oldest[class]-1]) {
-			oldest[class] = uint32(row) + 1
+		if m.columns.ended[row] == facts.Open {
+			oldest[class] = min(oldest[class], m.columns.started[row])
 		}
 	}
-	sums := map[string]*tracker.Count{}
+	counter := facts.NewCounter(by)
 	for id, n := range counts {
 		if n == 0 {
 			continue
 		}
-		for _, name := range m.classes.all[id].groups(by) {
-			sum := sums[name]
-			if sum == nil {
-				sum = &tracker.Count{Key: name}
-				sums[name] = sum
-			}
-			sum.Count += n
-			if oldest[id] == 0 {
-				continue
-			}
-			if at := time.Unix(0, m.columns.started[oldest[id]-1]).UTC(); sum.Oldest == nil || at.Before(*sum.Oldest) {
-				sum.Oldest = &at
-			}
+		for _, key := range m.classes.all[id].facts.Keys(by) {
+			counter.Add(key, n, oldest[id])
 		}
 	}
-	list := make([]tracker.Count, 0, len(sums))
-	for _, sum := range sums {
-		list = append(list, *sum)
-	}
-	if by == "" && len(list) == 0 {
-		list = append(list, tracker.Count{})
-	}
-	slices.SortFunc(list, func(a, b tracker.Count) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Key, b.Key))
-	})
-	return list, nil
-}
-
-// groups returns the keys under which a class counts.
-func (k *class) groups(by tracker.Group) []string {
-	version := func() string { return k.saga + "/" + strconv.Itoa(k.version) }
-	switch by {
-	case tracker.GroupStatus:
-		return []string{string(k.status)}
-	case tracker.GroupSaga:
-		return []string{k.saga}
-	case tracker.GroupVersion:
-		return []string{version()}
-	case tracker.GroupStep:
-		names := make([]string, len(k.steps))
-		for i := range k.steps {
-			names[i] = version() + "/" + k.steps[i]
-		}
-		return names
-	case tracker.GroupService:
-		return k.services
-	case tracker.GroupCode:
-		return k.codes
-	}
-	return []string{""}
+	return counter.Counts(), nil
 }
