@@ -15,19 +15,19 @@ import (
 func Example() {
 	ctx := context.Background()
 	pool, err := pgxpool.New(ctx, "postgres://tracker@localhost/sagas")
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer pool.Close()
 	model := postgres.New(pool, &postgres.Config{Schema: "tracker"})
-	if err := model.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
+	check(model.Migrate(ctx))
 	page, err := model.List(ctx, tracker.Query{Filter: tracker.Filter{Statuses: []choreo.Status{choreo.StatusStuck}}})
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	for _, s := range page.Sagas {
 		fmt.Println(s.Saga, s.ID)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
 	}
 }

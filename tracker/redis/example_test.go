@@ -16,10 +16,14 @@ func Example() {
 	defer client.Close()
 	model := redis.New(client, nil)
 	counts, err := model.Count(context.Background(), tracker.Filter{}, tracker.GroupService)
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	for _, c := range counts {
 		fmt.Println(c.Count, "sagas wait for", c.Key)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
 	}
 }

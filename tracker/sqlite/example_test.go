@@ -16,19 +16,13 @@ import (
 // A tracker puts what it has folded; whoever asks gets pages of it.
 func Example() {
 	folder, err := os.MkdirTemp("", "tracker")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(folder)
+	check(err)
+	defer func() { check(os.RemoveAll(folder)) }()
 	model, err := sqlite.Open(filepath.Join(folder, "tracker.db"))
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer model.Close()
 	ctx := context.Background()
-	if err := model.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
+	check(model.Migrate(ctx))
 
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	err = model.Put(ctx, []*tracker.Snapshot{
@@ -38,21 +32,15 @@ func Example() {
 			Next: []tracker.Next{{Step: "charge", Service: "payments", Run: choreo.RunExecute, Ready: true}},
 		},
 	}, []tracker.Position{{Topic: "choreo.order.events", Partition: 0, Next: 9}})
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 
 	page, err := model.List(ctx, tracker.Query{Filter: tracker.Filter{Services: []string{"payments"}}})
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	for _, s := range page.Sagas {
 		fmt.Println(s.ID, "waits for payments")
 	}
 	counts, err := model.Count(ctx, tracker.Filter{}, tracker.GroupStatus)
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	for _, c := range counts {
 		fmt.Println(c.Count, c.Key)
 	}
@@ -60,4 +48,10 @@ func Example() {
 	// o-2 waits for payments
 	// 1 completed
 	// 1 running
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }
