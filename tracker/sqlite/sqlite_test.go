@@ -12,7 +12,7 @@ import (
 	"github.com/choreo-go/choreo/tracker/trackertest"
 )
 
-func open(t *testing.T, path string) tracker.Model {
+func open(t *testing.T, path string) *sqlite.Model {
 	t.Helper()
 	m, err := sqlite.Open(path)
 	require.NoError(t, err)
@@ -28,6 +28,15 @@ func TestModel(t *testing.T) {
 			Model:   open(t, path),
 			Another: func(t *testing.T) tracker.Model { return open(t, path) },
 		}
+	})
+}
+
+// TestModelThatWalks asks the same of the ways to read that a test's few sagas do not need.
+func TestModelThatWalks(t *testing.T) {
+	trackertest.Exercise(t, func(t *testing.T) trackertest.Harness {
+		m := open(t, filepath.Join(t.TempDir(), "tracker.db"))
+		m.Walk()
+		return trackertest.Harness{Model: m}
 	})
 }
 
