@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/choreo-go/choreo/integration/internal/servers"
 	"github.com/choreo-go/choreo/tracker"
@@ -48,7 +49,7 @@ func TestTrackerOnRedis(t *testing.T) {
 }
 
 // removeKeys removes what a test has left.
-func removeKeys(t *testing.T, client *goredis.Client, pattern string) {
+func removeKeys(t testing.TB, client *goredis.Client, pattern string) {
 	t.Helper()
 	ctx := context.Background() // the test's own has ended
 	var keys []string
@@ -62,4 +63,62 @@ func removeKeys(t *testing.T, client *goredis.Client, pattern string) {
 		require.NoError(t, client.Unlink(ctx, keys[:n]...).Err())
 		keys = keys[n:]
 	}
+}
+
+// TestTrackerMigration lets several processes migrate one database at once, and refuses a newer one.
+func TestTrackerMigration(t *testing.T) {
+	db := newOutboxDatabase(t)
+	pool := db.pool(t, nil)
+	var group errgroup.Group
+	for range 4 {
+		group.Go(func() error { return postgres.New(pool, &postgres.Config{Schema: `New "one"`}).Migrate(t.Context()) })
+	}
+	require.NoError(t, group.Wait())
+	m := postgres.New(pool, &postgres.Config{Schema: `New "one"`})
+	require.NoError(t, m.Put(t.Context(), []*tracker.Snapshot{{Saga: "order", ID: "o-1"}}, nil))
+	_, err := pool.Exec(t.Context(), `INSERT INTO "New ""one""".choreo_tracker_migration (version, name) VALUES (99, 'later')`)
+	require.NoError(t, err)
+	require.ErrorContains(t, m.Migrate(t.Context()), "a newer build has migrated it")
+}
+
+func TestTrackerRefusesRedisOfANewerBuild(t *testing.T) {
+	options, err := goredis.ParseURL(servers.Redis(t))
+	require.NoError(t, err)
+	client := goredis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	prefix := rand.Text()
+	t.Cleanup(func() { removeKeys(t, client, "{"+prefix+"}:*") })
+	require.NoError(t, client.Set(t.Context(), "{"+prefix+"}:format", "2", 0).Err())
+	m := redis.New(client, &redis.Config{Prefix: prefix})
+	require.ErrorContains(t, m.Put(t.Context(), []*tracker.Snapshot{{Saga: "order", ID: "o-1"}}, nil), "the data have format 2, this build knows 1")
+	_, err = m.Get(t.Context(), "order", "o-1")
+	require.ErrorIs(t, err, tracker.ErrNotFound, "nothing was put")
+}
+
+// TestTrackerOnRedisThatWasKilled goes on with a server that comes back: what it has lost of the
+// last second, it has lost together with the positions.
+func TestTrackerOnRedisThatWasKilled(t *testing.T) {
+	options, err := goredis.ParseURL(servers.Redis(t))
+	require.NoError(t, err)
+	control := servers.RedisControl(t)
+	client := goredis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	prefix := rand.Text()
+	t.Cleanup(func() { removeKeys(t, client, "{"+prefix+"}:*") })
+	m := redis.New(client, &redis.Config{Prefix: prefix})
+	for n := range 50 {
+		s := &tracker.Snapshot{Saga: "order", ID: "o-1", Offset: int64(n)}
+		require.NoError(t, m.Put(t.Context(), []*tracker.Snapshot{s}, []tracker.Position{{Topic: "t", Next: int64(n) + 1}}))
+	}
+	require.NoError(t, control.Kill(t.Context()))
+	require.Error(t, m.Put(t.Context(), []*tracker.Snapshot{{Saga: "order", ID: "o-2"}}, nil))
+	require.NoError(t, control.Start(t.Context()))
+	positions, err := m.Positions(t.Context(), "t")
+	require.NoError(t, err)
+	if len(positions) > 0 {
+		s, err := m.Get(t.Context(), "order", "o-1")
+		require.NoError(t, err)
+		require.Equal(t, positions[0].Next-1, s.Offset)
+	}
+	require.NoError(t, m.Put(t.Context(), []*tracker.Snapshot{{Saga: "order", ID: "o-1", Offset: 50}}, nil))
 }

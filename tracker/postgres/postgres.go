@@ -45,15 +45,17 @@ func New(pool *pgxpool.Pool, config *Config) *Model {
 	m.saga, m.positions = prefix+"choreo_tracker_saga", prefix+"choreo_tracker_position"
 	has := func(a *sqltext.Args, terms []string) string { return "s.terms && " + a.Bytes(terms) + "::bytea[]" }
 	m.dialect = sqltext.Dialect{
-		Table: m.saga, Mark: "$", HasTerm: func(a *sqltext.Args, terms []string) string {
+		Table: m.saga, Mark: "$", Few: 5000,
+		HasTerm: func(a *sqltext.Args, terms []string) string {
 			// An operator of an array that is no column is served by no index.
-			return "(s.terms || '{}'::bytea[]) && " + a.Bytes(terms) + "::bytea[]"
+			return "s.terms <> '{}' AND (s.terms || '{}'::bytea[]) && " + a.Bytes(terms) + "::bytea[]"
 		},
 		ByTerm: has,
 		Contains: func(column, parameter string) string {
 			return "position(" + parameter + "::bytea IN " + column + ") > 0"
 		},
 		Unindexed: func(column string) string { return column },
+		Busy:      func(string) string { return "" }, // the planner sees that its index will do
 		JoinTerms: "CROSS JOIN LATERAL unnest(s.terms) AS t(term)",
 		TermKind: func(a *sqltext.Args, kind string) string {
 			return "substr(t.term, 1, 1) = " + a.Add(kind) + "::bytea"

@@ -37,7 +37,7 @@ func (m *Model) put(ctx context.Context, all []facts.Facts, snapshots []*tracker
 			return err
 		}
 	}
-	tx, err := m.db.BeginTx(ctx, nil)
+	tx, err := m.begin(ctx, false)
 	if err != nil {
 		return err
 	}

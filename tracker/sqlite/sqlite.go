@@ -40,19 +40,20 @@ func Open(path string) (*Model, error) {
 
 func dialect() sqltext.Dialect {
 	return sqltext.Dialect{
-		Table: "choreo_tracker_saga", Mark: "?",
+		Table: "choreo_tracker_saga", Mark: "?", Few: 5000,
 		HasTerm: func(a *sqltext.Args, terms []string) string {
 			words := []string{"1 = 0"}
 			for _, t := range terms {
 				words = append(words, "instr(s.terms, "+a.Add(mark+t+mark)+") > 0")
 			}
-			return "(" + strings.Join(words, " OR ") + ")"
+			return "s.terms <> x'' AND (" + strings.Join(words, " OR ") + ")"
 		},
 		ByTerm: func(a *sqltext.Args, terms []string) string {
 			return "s.row IN (SELECT t.row FROM choreo_tracker_term t WHERE " + sqltext.In(a, "t.term", terms) + ")"
 		},
 		Contains:  func(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" },
 		Unindexed: func(column string) string { return "+" + column },
+		Busy:      func(column string) string { return " INDEXED BY choreo_tracker_saga_busy_" + column },
 		JoinTerms: "CROSS JOIN choreo_tracker_term t ON t.row = s.row",
 		TermKind: func(a *sqltext.Args, kind string) string {
 			from := a.Add(kind)
@@ -60,6 +61,22 @@ func dialect() sqltext.Dialect {
 		},
 		Key: "s.row", Payload: "JOIN choreo_tracker_snapshot p ON p.row = k.row",
 	}
+}
+
+// cache is how much of the file a connection keeps, in KiB: SQLite's 2 MiB are little for the indexes
+// of a million sagas.
+const cache = 32 << 10
+
+func (m *Model) begin(ctx context.Context, readOnly bool) (*sql.Tx, error) {
+	tx, err := m.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: readOnly})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size = -%d", cache)); err != nil {
+		_ = tx.Rollback() // err says more
+		return nil, err
+	}
+	return tx, nil
 }
 
 // mark lies around the terms of a row; no text has it.
@@ -167,7 +184,7 @@ func (m *Model) List(ctx context.Context, q tracker.Query) (tracker.Page, error)
 }
 
 func (m *Model) list(ctx context.Context, query *facts.Query) (tracker.Page, error) {
-	tx, err := m.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := m.begin(ctx, true)
 	if err != nil {
 		return tracker.Page{}, err
 	}
@@ -247,7 +264,7 @@ func (m *Model) Forget(ctx context.Context, endedBefore time.Time) (int64, error
 }
 
 func (m *Model) forget(ctx context.Context, before int64) (int64, error) {
-	tx, err := m.db.BeginTx(ctx, nil)
+	tx, err := m.begin(ctx, false)
 	if err != nil {
 		return 0, err
 	}

@@ -170,7 +170,7 @@ func same(t failer, want, got []*tracker.Snapshot, about ...any) {
 	for i := range min(len(wanted), len(had)) { // a list may be long: what differs first says enough
 		require.Equal(t, wanted[i], had[i], about...)
 	}
-	require.Equal(t, len(wanted), len(had), about...)
+	require.Len(t, had, len(wanted), about...)
 	for i := range want {
 		require.JSONEq(t, text(t, want[i]), text(t, got[i]), about...)
 	}

@@ -88,7 +88,7 @@ func found(s *tracker.Snapshot, search string) bool {
 		return true
 	}
 	for name, value := range s.Tags {
-		if strings.Contains(strings.ToLower(value), search) || strings.ToLower(name+"="+value) == search {
+		if strings.Contains(strings.ToLower(value), search) || strings.ToLower(name+"="+value) == search { //nolint:gocritic // EqualFold folds more than that
 			return true
 		}
 	}

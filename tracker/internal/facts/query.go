@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
@@ -191,7 +192,7 @@ func (q *Query) parse(text string) (*Key, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &c)
 	}
-	if err != nil || string(c.Sum) != string(q.sum[:]) {
+	if err != nil || !bytes.Equal(c.Sum, q.sum[:]) {
 		return nil, tracker.ErrBadCursor
 	}
 	return &c.Key, nil

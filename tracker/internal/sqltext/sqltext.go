@@ -2,6 +2,7 @@ package sqltext
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,15 +10,14 @@ import (
 	"github.com/choreo-go/choreo/tracker/internal/facts"
 )
 
-// Few is up to how many sagas of one condition are read and sorted for one page.
-const Few = 5000
-
 // maxBranches bounds the statuses of which each index is walked.
 const maxBranches = 16
 
 // Dialect is what sets the databases apart.
 type Dialect struct {
 	Table string // quoted
+	// Few is up to how many sagas of one condition are read and sorted for one page.
+	Few int64
 	// Mark is what stands before the number of a parameter.
 	Mark string
 	// HasTerm yields a condition that s.terms holds one of the terms, without an index.
@@ -28,6 +28,8 @@ type Dialect struct {
 	Contains func(column, parameter string) string
 	// Unindexed words a column so that no index serves a condition on it.
 	Unindexed func(column string) string
+	// Busy follows the table's name where those that have terms are walked by start or update.
+	Busy func(column string) string
 	// JoinTerms joins s with its terms, as t.term.
 	JoinTerms string
 	// TermKind is a condition that t.term is of a kind.
@@ -109,6 +111,7 @@ type Statement struct {
 type condition struct {
 	driver bool // it has an index
 	status bool // it is the one on statuses
+	term   bool // it is one on terms
 	word   func(a *Args, indexed bool) string
 }
 
@@ -133,6 +136,9 @@ func (d *Dialect) conditions(f *facts.Filter) []condition {
 			}
 			return d.HasTerm(a, prefixed(kind, values))
 		})
+		if values != nil {
+			list[len(list)-1].term = true
+		}
 	}
 	terms(StepTerm, f.Steps)
 	terms(ServiceTerm, f.Services)
@@ -175,7 +181,7 @@ func (d *Dialect) NewList(q *facts.Query) *List {
 
 // Plan chooses the way to read. count runs a statement that yields one number.
 func (l *List) Plan(count func(Statement) (int64, error)) error {
-	fewest := int64(Few)
+	fewest := l.dialect.Few
 	for i, c := range l.conditions {
 		if !c.driver {
 			continue
@@ -238,7 +244,7 @@ func (l *List) order(columns ...string) string {
 // keys words the question for the places of the page alone.
 func (l *List) keys(a *Args, column, segment string, after *facts.Key, limit int) string {
 	statuses := l.query.Statuses
-	if l.driver < 0 && l.query.Order != tracker.ByEnded && len(statuses) > 0 && len(statuses) <= maxBranches {
+	if l.driver < 0 && l.query.Order != tracker.ByEnded && !l.busy() && len(statuses) > 0 && len(statuses) <= maxBranches {
 		branches := make([]string, len(statuses))
 		for i, status := range statuses {
 			where := l.where(a, column, segment, after, status)
@@ -261,8 +267,17 @@ func (l *List) keys(a *Args, column, segment string, after *facts.Key, limit int
 
 func (l *List) walk(column, where string, limit int) string {
 	d := l.dialect
-	return fmt.Sprintf("SELECT %s, s.%s AS place, s.saga, s.id FROM %s s WHERE %s ORDER BY %s LIMIT %d",
-		d.Key, column, d.Table, where, l.order("s."+column, "s.saga", "s.id"), limit)
+	busy := ""
+	if l.busy() && l.query.Order != tracker.ByEnded {
+		busy = d.Busy(column)
+	}
+	return fmt.Sprintf("SELECT %s, s.%s AS place, s.saga, s.id FROM %s s%s WHERE %s ORDER BY %s LIMIT %d",
+		d.Key, column, d.Table, busy, where, l.order("s."+column, "s.saga", "s.id"), limit)
+}
+
+// busy reports whether the query is for sagas that have terms.
+func (l *List) busy() bool {
+	return slices.ContainsFunc(l.conditions, func(c condition) bool { return c.term })
 }
 
 // where words the conditions. A status, if not empty, stands for the condition on statuses.

@@ -21,6 +21,9 @@ CREATE INDEX choreo_tracker_saga_ended ON choreo_tracker_saga (ended, saga, id);
 -- The last column is there so that counts by status need the index alone.
 CREATE INDEX choreo_tracker_saga_status_started ON choreo_tracker_saga (status, started, saga, id, ended);
 CREATE INDEX choreo_tracker_saga_status_updated ON choreo_tracker_saga (status, updated, saga, id);
+-- Most sagas have ended, and have no terms: those that have some are met here alone.
+CREATE INDEX choreo_tracker_saga_busy_started ON choreo_tracker_saga (started, saga, id) WHERE terms <> x'';
+CREATE INDEX choreo_tracker_saga_busy_updated ON choreo_tracker_saga (updated, saga, id) WHERE terms <> x'';
 
 -- Apart, so that the rows that are searched are narrow.
 CREATE TABLE choreo_tracker_snapshot (
