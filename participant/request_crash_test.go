@@ -16,16 +16,16 @@ import (
 // started, or the request rejected, once.
 func TestARequestedStartIsDoneOnceAtEveryCrashPoint(t *testing.T) {
 	mine := choreo.MustDefine[placed]("order", 1, accept.OwnedBy("payments").NoCompensation())
-	for name, max := range map[string]int{"at once": 0, "queued": 1} {
+	for name, open := range map[string]int{"at once": 0, "queued": 1} {
 		for _, version := range []int{1, 2} { // the latter is not known
-			t.Run(name, func(t *testing.T) { crashAtStart(t, mine, max, version) })
+			t.Run(name, func(t *testing.T) { crashAtStart(t, mine, open, version) })
 		}
 	}
 }
 
 var accept = choreo.NewStep[placed, receipt]("charge")
 
-func crashAtStart(t *testing.T, saga choreo.AnySaga, max, version int) {
+func crashAtStart(t *testing.T, saga choreo.AnySaga, open, version int) {
 	t.Helper()
 	request := event(choreo.StartRequested, "", "17", `{"Customer":"ada"}`)
 	request.Version, request.Target, request.By, request.Initiator = version, "payments", "ada", ""
@@ -33,7 +33,7 @@ func crashAtStart(t *testing.T, saga choreo.AnySaga, max, version int) {
 	serve := func(db *memory.Database) *payments {
 		s := &payments{t: t, db: db, memory: memory.New(db), log: &stubLog{}}
 		var err error
-		s.Participant, err = New[*memory.Tx](s.log, s.memory, &Config{Service: "payments", Sagas: []choreo.AnySaga{saga}, MaxOpenSagas: max})
+		s.Participant, err = New[*memory.Tx](s.log, s.memory, &Config{Service: "payments", Sagas: []choreo.AnySaga{saga}, MaxOpenSagas: open})
 		require.NoError(t, err)
 		return s
 	}

@@ -122,12 +122,12 @@ func TestAPersonIsAsked(t *testing.T) {
 	for answer, code := range map[string]exit.Code{"\n": exit.Error, "": exit.Error, "n\n": exit.Error, "later\n": exit.Error} {
 		got := run(t.Context(), func(c *cli) { c.asks, c.in = true, strings.NewReader(answer) }, apply...)
 		require.Equal(t, code, got.code)
-		require.Contains(t, got.stderr, "Make 5 changes? [y/N] ")
+		require.Contains(t, got.stderr, "Make 6 changes? [y/N] ")
 		require.Contains(t, got.stderr, "nothing was changed")
 	}
 	got := run(t.Context(), func(c *cli) { c.asks, c.in = true, strings.NewReader("Yes\n") }, apply...)
 	require.Equal(t, exit.OK, got.code, got.stderr)
-	require.Contains(t, got.stderr, "Made 5 changes.")
+	require.Contains(t, got.stderr, "Made 6 changes.")
 	got = run(t.Context(), nil, append([]string{"topics", "verify"}, apply[2:]...)...)
 	require.Equal(t, exit.OK, got.code, got.out)
 }

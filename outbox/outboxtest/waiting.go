@@ -9,7 +9,8 @@ import (
 	"github.com/choreo-go/choreo/outbox"
 )
 
-// waiting writes rows of every state, and looks at what is left of them when they go on.
+// waiting looks at rows of every state, at what is left of them when they go on, and at a few of
+// many.
 func (x *exercise[Tx]) waiting() {
 	other := x.Another(x.T)
 	w, err := other.Waiting(x.ctx, 10)
@@ -17,42 +18,7 @@ func (x *exercise[Tx]) waiting() {
 	require.Zero(x, w, "an empty database")
 
 	why := &choreo.Failure{Class: choreo.ClassRetryable, Code: "away", Message: "the gateway \"A\" is away"}
-	step := func(name string, state choreo.RowState, in time.Duration) outbox.StepRow {
-		row := outbox.StepRow{SagaID: saga(1), Step: name, Version: 2, DueIn: in, Row: choreo.Row{State: state}}
-		if in > 0 || state == choreo.RowUndoFailed {
-			row.Attempt, row.Failure = 7, why
-		}
-		return row
-	}
-	x.commit(x.Store, outbox.Changes{
-		Steps: []outbox.StepRow{
-			step("a-waiting", choreo.RowWaiting, 0), step("b-completed", choreo.RowCompleted, 0), step("c-failed", choreo.RowFailed, 0),
-			step("d-skipped", choreo.RowSkipped, 0), step("e-undone", choreo.RowUndone, 0), step("f-undoing", choreo.RowUndoing, 0),
-			step("undo-failed", choreo.RowUndoFailed, 0),
-			step("undoing", choreo.RowUndoing, 4*time.Hour), step("pending", choreo.RowPending, 3*time.Hour),
-			step("retrying", choreo.RowRetrying, 2*time.Hour), step("overdue", choreo.RowRetrying, time.Microsecond),
-			step(choreo.ParkedRow, choreo.RowParked, 5*time.Hour),
-		},
-		Sagas: []outbox.SagaRow{{SagaID: saga(1), Version: 2, DueIn: time.Hour, Row: choreo.Row{State: choreo.RowOpen}}},
-	}, saga(1))
-	stuck := step("stuck", choreo.RowRetrying, 6*time.Hour)
-	stuck.SagaID, stuck.Stuck, stuck.Version = saga(2), true, 3
-	released := outbox.StepRow{SagaID: saga(2), Step: choreo.ParkedRow, Row: choreo.Row{State: choreo.RowNone}}
-	x.commit(x.Store, outbox.Changes{
-		Steps: []outbox.StepRow{stuck, released},
-		Sagas: []outbox.SagaRow{{SagaID: saga(2), Version: 3, DueIn: time.Microsecond, Row: choreo.Row{State: choreo.RowQueued}}},
-	}, saga(2))
-	forGood := outbox.StepRow{SagaID: saga(3), Step: "pending-for-good", Version: 1, Row: choreo.Row{State: choreo.RowPending}}
-	x.commit(x.Store, outbox.Changes{
-		Steps: []outbox.StepRow{forGood},
-		Sagas: []outbox.SagaRow{{SagaID: saga(3), Version: 1, Row: choreo.Row{State: choreo.RowClosed}}},
-	}, saga(3))
-	for n := 4; n < 6; n++ {
-		x.commit(x.Store, outbox.Changes{
-			Sagas: []outbox.SagaRow{{SagaID: saga(n), Version: 1, Row: choreo.Row{State: choreo.RowOpen}}},
-		}, saga(n))
-	}
-
+	x.letWait(why)
 	w, err = other.Waiting(x.ctx, 100)
 	require.NoError(x, err)
 	require.Equal(x, 1, w.Parked)
@@ -95,6 +61,46 @@ func (x *exercise[Tx]) waiting() {
 	w, err = other.Waiting(x.ctx, 100)
 	require.NoError(x, err)
 	require.Equal(x, outbox.Waiting{Open: 3, Queued: 1}, w)
+	x.waitingLimit()
+}
+
+// letWait writes rows of every state.
+func (x *exercise[Tx]) letWait(why *choreo.Failure) {
+	step := func(name string, state choreo.RowState, in time.Duration) outbox.StepRow {
+		row := outbox.StepRow{SagaID: saga(1), Step: name, Version: 2, DueIn: in, Row: choreo.Row{State: state}}
+		if in > 0 || state == choreo.RowUndoFailed {
+			row.Attempt, row.Failure = 7, why
+		}
+		return row
+	}
+	x.commit(x.Store, outbox.Changes{
+		Steps: []outbox.StepRow{
+			step("a-waiting", choreo.RowWaiting, 0), step("b-completed", choreo.RowCompleted, 0), step("c-failed", choreo.RowFailed, 0),
+			step("d-skipped", choreo.RowSkipped, 0), step("e-undone", choreo.RowUndone, 0), step("f-undoing", choreo.RowUndoing, 0),
+			step("undo-failed", choreo.RowUndoFailed, 0),
+			step("undoing", choreo.RowUndoing, 4*time.Hour), step("pending", choreo.RowPending, 3*time.Hour),
+			step("retrying", choreo.RowRetrying, 2*time.Hour), step("overdue", choreo.RowRetrying, time.Microsecond),
+			step(choreo.ParkedRow, choreo.RowParked, 5*time.Hour),
+		},
+		Sagas: []outbox.SagaRow{{SagaID: saga(1), Version: 2, DueIn: time.Hour, Row: choreo.Row{State: choreo.RowOpen}}},
+	}, saga(1))
+	stuck := step("stuck", choreo.RowRetrying, 6*time.Hour)
+	stuck.SagaID, stuck.Stuck, stuck.Version = saga(2), true, 3
+	released := outbox.StepRow{SagaID: saga(2), Step: choreo.ParkedRow, Row: choreo.Row{State: choreo.RowNone}}
+	x.commit(x.Store, outbox.Changes{
+		Steps: []outbox.StepRow{stuck, released},
+		Sagas: []outbox.SagaRow{{SagaID: saga(2), Version: 3, DueIn: time.Microsecond, Row: choreo.Row{State: choreo.RowQueued}}},
+	}, saga(2))
+	forGood := outbox.StepRow{SagaID: saga(3), Step: "pending-for-good", Version: 1, Row: choreo.Row{State: choreo.RowPending}}
+	x.commit(x.Store, outbox.Changes{
+		Steps: []outbox.StepRow{forGood},
+		Sagas: []outbox.SagaRow{{SagaID: saga(3), Version: 1, Row: choreo.Row{State: choreo.RowClosed}}},
+	}, saga(3))
+	for n := 4; n < 6; n++ {
+		x.commit(x.Store, outbox.Changes{
+			Sagas: []outbox.SagaRow{{SagaID: saga(n), Version: 1, Row: choreo.Row{State: choreo.RowOpen}}},
+		}, saga(n))
+	}
 }
 
 // waitingLimit looks at a few of many rows.

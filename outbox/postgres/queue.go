@@ -153,7 +153,8 @@ func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, e
 
 // Waiting tells what waits.
 func (s *Store) Waiting(ctx context.Context, limit int) (outbox.Waiting, error) {
-	rows, err := s.pool.Query(ctx, s.base.waiting, table.WaitingValues(limit)...)
+	// It is asked too seldom for a plan to be kept, which would be one of tables as they once were.
+	rows, err := s.pool.Query(ctx, s.base.waiting, append([]any{pgx.QueryExecModeExec}, table.WaitingValues(limit)...)...)
 	if err != nil {
 		return outbox.Waiting{}, fmt.Errorf("waiting: %w", err)
 	}

@@ -76,6 +76,9 @@ func (s *Service[Tx]) start() error {
 	cfg.StepLimits = maps.Clone(cfg.StepLimits)
 	maps.DeleteFunc(cfg.StepLimits, func(step string, _ int) bool { return !s.w.owns(s.name, step) })
 	cfg.Intercept = s.w.intercept(cfg.Intercept)
+	if cfg.StatusEvery == 0 {
+		cfg.StatusEvery = -1 // nobody looks
+	}
 	if s.w.replaying {
 		cfg.NoRelay = true
 	}

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
@@ -77,7 +78,7 @@ func ReadWaiting(rows Result, limit int) (outbox.Waiting, error) {
 		}
 	}
 	// A union keeps the order of its parts on both databases, which neither promises.
-	w.Rows = append(held, due...)
+	w.Rows = slices.Concat(held, due)
 	w.Rows = w.Rows[:min(len(w.Rows), limit)]
 	return w, rows.Err()
 }
