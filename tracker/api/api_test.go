@@ -3,7 +3,6 @@ package api_test
 import (
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -47,7 +46,7 @@ func TestListPagesAndFilters(t *testing.T) {
 	}
 	require.Len(t, seen, 5)
 
-	require.Equal(t, "a/b ?%..ü\n<x>", get[api.SagaList](r, "/api/v1/sagas").Sagas[0].ID, "the newest comes first")
+	require.Equal(t, hostile, get[api.SagaList](r, "/api/v1/sagas").Sagas[0].ID, "the newest comes first")
 	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?status=completed&status=parked").Sagas, 2)
 	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?q=c-o-1").Sagas, 1)
 	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?code=undecodable&service=payments&saga=order&version=1&step=charge-payment").Sagas, 1)
@@ -131,15 +130,24 @@ func TestReads(t *testing.T) {
 
 func TestDeletable(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range r.fake.list {
-		r.fake.list[i] = snapshot(fmt.Sprint(i), i, choreo.StatusCompleted)
+	for _, id := range []string{"o-1", "o-2", "o-3", "o-5"} {
+		r.fake.put(snapshot(id, 10, choreo.StatusCompleted))
 	}
-	require.False(t, get[api.DefinitionStanding](r, "/api/v1/definitions/order/1").Deletable, "the tracker is behind")
+	one := get[api.DefinitionStanding](r, "/api/v1/definitions/order/1")
+	require.False(t, one.Deletable)
+	require.Contains(t, one.Why, "3 events behind")
+	r.fake.caughtUp = true
+	one = get[api.DefinitionStanding](r, "/api/v1/definitions/order/1")
+	require.True(t, one.Deletable)
+	require.EqualValues(t, 5, one.Counts[choreo.StatusCompleted])
+	one = get[api.DefinitionStanding](r, "/api/v1/definitions/order/2")
+	require.False(t, one.Deletable)
+	require.Contains(t, one.Why, "newest version")
 }
 
 func TestHostileIDs(t *testing.T) {
 	r := newRig(t, nil)
-	id := r.fake.list[3].ID
+	const id = hostile
 	require.Equal(t, id, get[api.SagaView](r, "/api/v1/sagas/order/"+url.PathEscape(id)).Saga.ID)
 	for _, id := range []string{"%2e%2e", "%2Fx", "%00", "%ff", "..%2f..%2fetc", strings.Repeat("x", 5000)} {
 		r.refused(api.CodeSagaNotFound, http.MethodGet, "/api/v1/sagas/order/"+id, nil)
@@ -156,7 +164,7 @@ func TestTagsAndHead(t *testing.T) {
 	require.Equal(t, http.StatusNotModified, res.StatusCode)
 	require.Empty(t, data)
 	require.Equal(t, "3", res.Header.Get("Choreo-Lag-Events"))
-	r.fake.list[0].Offset++
+	r.fake.put(snapshot("o-1", 0, choreo.StatusRunning))
 	res, _ = r.do(http.MethodGet, "/api/v1/sagas/order/o-1", nil, again)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 
@@ -239,12 +247,12 @@ func TestActions(t *testing.T) {
 
 func TestActionsThatMakeNoSense(t *testing.T) {
 	r := newRig(t, nil)
-	ended := "/api/v1/sagas/order/" + url.PathEscape(r.fake.list[3].ID) + "/actions"
+	ended := "/api/v1/sagas/order/" + url.PathEscape(hostile) + "/actions"
 	committed := snapshot("c-1", 20, choreo.StatusRunning)
 	committed.Steps[1].Status, committed.Steps[2].Status = choreo.StepDone, choreo.StepRetried
 	back := snapshot("b-1", 21, choreo.StatusCompensating)
 	back.Steps[0].Status = choreo.StepUndoFailed
-	r.fake.list = append(r.fake.list, committed, back)
+	r.fake.put(committed, back)
 	for _, c := range []struct {
 		path string
 		a    api.Action

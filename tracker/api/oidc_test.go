@@ -64,7 +64,9 @@ func TestTokensOfAProvider(t *testing.T) {
 	require.NoError(t, err)
 	r := newRig(t, func(c *api.Config) { c.OIDC = o })
 
-	groups := func(g any) map[string]any { return map[string]any{"realm": map[string]any{"groups": g}, "email": "a@example.com"} }
+	groups := func(g any) map[string]any {
+		return map[string]any{"realm": map[string]any{"groups": g}, "email": "a@example.com"}
+	}
 	r.token = p.sign(p.key, jose.ES256, "k1", groups([]string{"everybody", "ops", "others"}))
 	require.Equal(t, api.Me{Name: "a@example.com", Role: api.RoleOperator, May: []string{"view", "operate"}}, get[api.Me](r, "/api/v1/me"))
 	r.token = p.sign(p.key, jose.ES256, "k1", map[string]any{"realm": map[string]any{"groups": "everybody other"}})

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,21 +26,34 @@ import (
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
-	"github.com/choreo-go/choreo/tracker/internal/facts"
+	"github.com/choreo-go/choreo/tracker/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a tracker whose model is a list.
+// fake is a tracker over a model in memory, without a log.
 type fake struct {
+	*memory.Model
 	mu       sync.Mutex
-	list     []*tracker.Snapshot
 	watchers []chan tracker.Change
 	seq      uint64
+	offset   int64
 	fail     error
 	wait     bool // until the request ends
+	caughtUp bool
 	acted    []string
 	letters  []api.Letter
+}
+
+// put stores what is newer than all before.
+func (f *fake) put(snapshots ...*tracker.Snapshot) {
+	for _, s := range snapshots {
+		f.offset++
+		s.Offset = f.offset
+	}
+	if err := f.Put(context.Background(), snapshots, nil); err != nil {
+		panic(err)
+	}
 }
 
 func (f *fake) check(ctx context.Context) error {
@@ -53,69 +65,30 @@ func (f *fake) check(ctx context.Context) error {
 }
 
 func (f *fake) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, s := range f.list {
-		if s.Saga == saga && s.ID == id {
-			return s, f.check(ctx)
-		}
+	if err := f.check(ctx); err != nil {
+		return nil, err
 	}
-	return nil, tracker.ErrNotFound
+	return f.Model.Get(ctx, saga, id)
 }
 
-func (f *fake) List(ctx context.Context, query tracker.Query) (tracker.Page, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (f *fake) List(ctx context.Context, q tracker.Query) (tracker.Page, error) {
 	if err := f.check(ctx); err != nil {
 		return tracker.Page{}, err
 	}
-	q, err := facts.NewQuery(&query)
-	if err != nil {
-		return tracker.Page{}, err
-	}
-	type row struct {
-		key facts.Key
-		s   *tracker.Snapshot
-	}
-	var rows []row
-	for _, s := range f.list {
-		of, err := facts.Of(s)
-		if err != nil {
-			return tracker.Page{}, err
-		}
-		if key := q.Key(&of); q.Match(&of) && (q.After == nil || q.Compare(key, *q.After) > 0) {
-			rows = append(rows, row{key, s})
-		}
-	}
-	slices.SortFunc(rows, func(a, b row) int { return q.Compare(a.key, b.key) })
-	var page tracker.Page
-	for i, r := range rows {
-		if i == q.Limit {
-			page.Next, err = q.Cursor(rows[i-1].key)
-			break
-		}
-		page.Sagas = append(page.Sagas, r.s)
-	}
-	return page, err
+	return f.Model.List(ctx, q)
 }
 
 func (f *fake) Count(ctx context.Context, filter tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c := facts.NewCounter(by)
-	for _, s := range f.list {
-		of, err := facts.Of(s)
-		if err != nil {
-			return nil, err
-		}
-		if filter.Matches(s) {
-			c.Saga(&of)
-		}
+	if err := f.check(ctx); err != nil {
+		return nil, err
 	}
-	return c.Counts(), f.check(ctx)
+	return f.Model.Count(ctx, filter, by)
 }
 
 func (f *fake) Freshness(partitions bool) tracker.Freshness {
+	if f.caughtUp {
+		return tracker.Freshness{}
+	}
 	fresh := tracker.Freshness{LagEvents: 3, LagSeconds: 0.25}
 	if partitions {
 		fresh.Partitions = []tracker.PartitionLag{{Topic: "choreo.order.events", Next: 4, End: 7, LagEvents: 3, LagSeconds: 0.25}}
@@ -124,7 +97,7 @@ func (f *fake) Freshness(partitions bool) tracker.Freshness {
 }
 
 func (f *fake) Overview(ctx context.Context) (tracker.Overview, error) {
-	return tracker.Overview{OldestStuck: []*tracker.Snapshot{f.list[0]}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, f.check(ctx)
+	return tracker.Overview{OldestStuck: []*tracker.Snapshot{snapshot("o-1", 0, choreo.StatusStuck)}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, f.check(ctx)
 }
 
 func (f *fake) Watch(ctx context.Context, filter tracker.Filter, after uint64) <-chan tracker.Change {
@@ -273,7 +246,7 @@ func snapshot(id string, n int, status choreo.Status) *tracker.Snapshot {
 			{Name: "ship", Service: "shipping", Status: choreo.StepIdle},
 		},
 		Next: []tracker.Next{{Step: "charge-payment", Service: "payments", Run: "execute", Ready: true}},
-		Fold: &tracker.Fold{},
+		Fold: &tracker.Fold{Requested: true},
 	}
 	if status.Ended() {
 		s.EndedAt = &at
@@ -281,14 +254,15 @@ func snapshot(id string, n int, status choreo.Status) *tracker.Snapshot {
 	return s
 }
 
+// hostile is an id that a service may give a saga.
+const hostile = "a/b ?%..ü<x>"
+
 func newFake() *fake {
-	f := &fake{letters: []api.Letter{{Service: "payments", Error: "broken 1", Topic: "choreo.order.events", Time: epoch, Key: "o-1"}, {LetterID: api.LetterID{Partition: 1, Offset: 2}, Time: epoch}}}
-	for i := range 5 {
-		f.list = append(f.list, snapshot(fmt.Sprintf("o-%d", i+1), i, choreo.StatusRunning))
-	}
-	f.list[3] = snapshot("a/b ?%..ü\n<x>", 9, choreo.StatusCompleted)
-	f.list[4].Status = choreo.StatusParked
-	f.list[4].Parked = []tracker.Parked{{Service: "payments", Since: epoch, Error: &tracker.Error{Code: "undecodable", Message: "no schema"}}}
+	f := &fake{Model: memory.New(memory.Options{}), letters: []api.Letter{{Service: "payments", Error: "broken 1", Topic: "choreo.order.events", Time: epoch, Key: "o-1"}, {LetterID: api.LetterID{Partition: 1, Offset: 2}, Time: epoch}}}
+	parked := snapshot("o-5", 4, choreo.StatusParked)
+	parked.Parked = []tracker.Parked{{Service: "payments", Since: epoch, Error: &tracker.Error{Code: "undecodable", Message: "no schema"}}}
+	f.put(snapshot("o-1", 0, choreo.StatusRunning), snapshot("o-2", 1, choreo.StatusRunning), snapshot("o-3", 2, choreo.StatusRunning),
+		snapshot(hostile, 9, choreo.StatusCompleted), parked)
 	return f
 }
 
