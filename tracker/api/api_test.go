@@ -14,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/schema"
+	"github.com/choreo-go/choreo/schema/avro"
+	registry "github.com/choreo-go/choreo/schema/registry/memory"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
 )
@@ -180,14 +183,14 @@ func TestLargeListsAreCompressed(t *testing.T) {
 	res, data := r.do(http.MethodGet, "/api/v1/sagas", nil)
 	require.True(t, res.Uncompressed, "Go's client asks for gzip by itself")
 	zipped := func(q *http.Request) { q.Header.Set("Accept-Encoding", "gzip") }
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.http.URL+"/api/v1/sagas", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.http.URL+"/api/v1/sagas", http.NoBody)
 	require.NoError(t, err)
 	zipped(req)
-	res, err = r.http.Client().Do(req)
+	raw, err := r.http.Client().Do(req)
 	require.NoError(t, err)
-	defer res.Body.Close()
-	require.Equal(t, "gzip", res.Header.Get("Content-Encoding"))
-	z, err := gzip.NewReader(res.Body)
+	defer raw.Body.Close()
+	require.Equal(t, "gzip", raw.Header.Get("Content-Encoding"))
+	z, err := gzip.NewReader(raw.Body)
 	require.NoError(t, err)
 	plain, err := io.ReadAll(z)
 	require.NoError(t, err)
@@ -343,4 +346,29 @@ func TestWhatIsNotSetUp(t *testing.T) {
 	r.refused(api.CodeNotAvailable, http.MethodPost, "/api/v1/sagas/order", api.Start{ID: "x"})
 	r.refused(api.CodeNotAvailable, http.MethodPost, "/api/v1/dead-letters/redrive", api.Redrive{Group: "x"})
 	require.Empty(t, get[api.SagaView](r, "/api/v1/sagas/order/o-1").Verdict)
+}
+
+type cardCharged struct {
+	Card string `avro:"card"`
+}
+
+func TestPayloadsAreDecoded(t *testing.T) {
+	registry, err := registry.New(nil)
+	require.NoError(t, err)
+	codec, err := avro.New(registry, &avro.Config{Topic: "choreo.order.events"})
+	require.NoError(t, err)
+	data, err := codec.Encode(cardCharged{Card: "4712"})
+	require.NoError(t, err)
+	f := newFake()
+	f.avro = data
+	server, err := api.New(api.Source{Sagas: f, Events: f, Codecs: []schema.Codec{codec}}, nil)
+	require.NoError(t, err)
+	defer server.Close()
+	r := &rig{t: t, fake: f, check: document(t), http: serve(t, server.Handler())}
+	asked := get[api.EventList](r, "/api/v1/sagas/order/o-1/events?payload=1")
+	require.JSONEq(t, `{"card":"4712"}`, string(asked.Events[1].Payload))
+	require.Equal(t, "json", asked.Events[1].PayloadEncoding)
+	f.avro = []byte{0xC3, 0x01, 0xFF}
+	asked = get[api.EventList](r, "/api/v1/sagas/order/o-1/events?payload=1")
+	require.Equal(t, "base64", asked.Events[1].PayloadEncoding, "what cannot be decoded is shown as it is")
 }

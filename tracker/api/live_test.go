@@ -25,7 +25,7 @@ type stream struct {
 
 func (r *rig) live(query, lastID string) *stream {
 	ctx, cancel := context.WithCancel(r.t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.http.URL+"/api/v1/live"+query, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.http.URL+"/api/v1/live"+query, http.NoBody)
 	require.NoError(r.t, err)
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
@@ -89,10 +89,7 @@ func TestLive(t *testing.T) {
 	s.next()
 	event, _, _ = s.next()
 	require.Equal(t, "reset", event)
-	for _, other := range []string{"other-3", "nonsense", "-1", "\x7f"} {
-		if strings.ContainsRune(other, 0x7F) {
-			continue
-		}
+	for _, other := range []string{"other-3", "nonsense", "-1"} {
 		s = r.live("", other)
 		event, _, _ = s.next()
 		require.Equal(t, "reset", event, other)

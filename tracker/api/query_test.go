@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +19,7 @@ func FuzzQuery(f *testing.F) {
 		err := p.done()
 		if err != nil {
 			var problem *Problem
-			require.True(t, errors.As(err, &problem))
+			require.ErrorAs(t, err, &problem)
 			require.Equal(t, CodeBadParameter, problem.Code)
 			require.NotEmpty(t, problem.Detail)
 			return

@@ -41,6 +41,7 @@ type fake struct {
 	fail     error
 	wait     bool // until the request ends
 	caughtUp bool
+	avro     []byte // the payload of the second event
 	acted    []string
 	letters  []api.Letter
 }
@@ -155,7 +156,7 @@ func (f *fake) Events(ctx context.Context, s *tracker.Snapshot, limit int) ([]ch
 		Carried: []choreo.Output{{Step: "create-order", ContentType: "application/json", Data: []byte(`{"secret":1}`)}},
 	}
 	failed := *ev
-	failed.Type, failed.ContentType, failed.Payload = choreo.StepFailed, "application/avro", []byte{0xC3, 0x01, 0xFF}
+	failed.Type, failed.ContentType, failed.Payload = choreo.StepFailed, string(choreo.Avro), f.avro
 	failed.Failure = &choreo.Failure{Class: choreo.ClassCancelled, Code: "no", Message: "because"}
 	records := []choreo.Record{topics.Encode(ev, "choreo.order.events"), topics.Encode(&failed, "choreo.order.events"), {
 		Offset: 2, Time: epoch, Value: []byte("x"), Headers: []choreo.Header{{Key: "bin\xff", Value: []byte{0xFF}}},
@@ -171,8 +172,8 @@ func (f *fake) Definitions(ctx context.Context) ([]api.Published, error) {
 		if err != nil {
 			return nil, err
 		}
-		print := definition.Fingerprint(doc.Definition)
-		all = append(all, api.Published{Document: doc, Fingerprint: print, By: []api.Publisher{{Service: "orders", Build: "1.2", Fingerprint: print, Starts: true}}})
+		fingerprint := definition.Fingerprint(doc.Definition)
+		all = append(all, api.Published{Document: doc, Fingerprint: fingerprint, By: []api.Publisher{{Service: "orders", Build: "1.2", Fingerprint: fingerprint, Starts: true}}})
 	}
 	return all, f.check(ctx)
 }
@@ -258,7 +259,7 @@ func snapshot(id string, n int, status choreo.Status) *tracker.Snapshot {
 const hostile = "a/b ?%..ü<x>"
 
 func newFake() *fake {
-	f := &fake{Model: memory.New(memory.Options{}), letters: []api.Letter{{Service: "payments", Error: "broken 1", Topic: "choreo.order.events", Time: epoch, Key: "o-1"}, {LetterID: api.LetterID{Partition: 1, Offset: 2}, Time: epoch}}}
+	f := &fake{Model: memory.New(memory.Options{}), avro: []byte{0xC3, 0x01, 0xFF}, letters: []api.Letter{{Service: "payments", Error: "broken 1", Topic: "choreo.order.events", Time: epoch, Key: "o-1"}, {LetterID: api.LetterID{Partition: 1, Offset: 2}, Time: epoch}}}
 	parked := snapshot("o-5", 4, choreo.StatusParked)
 	parked.Parked = []tracker.Parked{{Service: "payments", Since: epoch, Error: &tracker.Error{Code: "undecodable", Message: "no schema"}}}
 	f.put(snapshot("o-1", 0, choreo.StatusRunning), snapshot("o-2", 1, choreo.StatusRunning), snapshot("o-3", 2, choreo.StatusRunning),
@@ -329,7 +330,7 @@ func seal(node any) {
 }
 
 // do sends a request and holds the answer, where it is of a documented address, to the document.
-func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (*http.Response, []byte) {
+func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (reply, []byte) {
 	r.t.Helper()
 	var content io.Reader
 	switch b := body.(type) {
@@ -357,7 +358,7 @@ func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	require.NoError(r.t, err)
-	res.Body = io.NopCloser(bytes.NewReader(data))
+	res.Body = io.NopCloser(bytes.NewReader(data)) // for the validator
 	if strings.HasPrefix(path, "/api/v1/") && res.StatusCode != http.StatusNotFound && res.StatusCode != http.StatusMethodNotAllowed && method != http.MethodHead {
 		doc := req.Clone(r.t.Context())
 		doc.URL.Path, doc.URL.RawPath = strings.TrimPrefix(doc.URL.Path, r.base), strings.TrimPrefix(doc.URL.RawPath, r.base)
@@ -371,7 +372,14 @@ func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (
 		require.Equal(r.t, "application/problem+json", res.Header.Get("Content-Type"), "%s %s", method, path)
 		require.Equal(r.t, res.StatusCode, problemOf(r.t, data).Status)
 	}
-	return res, data
+	return reply{res.StatusCode, res.Header, res.Uncompressed}, data
+}
+
+// reply is an answer whose body was read.
+type reply struct {
+	StatusCode   int
+	Header       http.Header
+	Uncompressed bool
 }
 
 func problemOf(t *testing.T, data []byte) api.Problem {
