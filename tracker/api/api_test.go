@@ -3,7 +3,6 @@ package api_test
 import (
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -15,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/schema"
+	"github.com/choreo-go/choreo/schema/avro"
+	registry "github.com/choreo-go/choreo/schema/registry/memory"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
 )
@@ -47,7 +49,7 @@ func TestListPagesAndFilters(t *testing.T) {
 	}
 	require.Len(t, seen, 5)
 
-	require.Equal(t, "a/b ?%..ü\n<x>", get[api.SagaList](r, "/api/v1/sagas").Sagas[0].ID, "the newest comes first")
+	require.Equal(t, hostile, get[api.SagaList](r, "/api/v1/sagas").Sagas[0].ID, "the newest comes first")
 	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?status=completed&status=parked").Sagas, 2)
 	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?q=c-o-1").Sagas, 1)
 	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?code=undecodable&service=payments&saga=order&version=1&step=charge-payment").Sagas, 1)
@@ -131,17 +133,26 @@ func TestReads(t *testing.T) {
 
 func TestDeletable(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range r.fake.list {
-		r.fake.list[i] = snapshot(fmt.Sprint(i), i, choreo.StatusCompleted)
+	for _, id := range []string{"o-1", "o-2", "o-3", "o-5"} {
+		r.fake.put(snapshot(id, 10, choreo.StatusCompleted))
 	}
-	require.False(t, get[api.DefinitionStanding](r, "/api/v1/definitions/order/1").Deletable, "the tracker is behind")
+	one := get[api.DefinitionStanding](r, "/api/v1/definitions/order/1")
+	require.False(t, one.Deletable)
+	require.Contains(t, one.Why, "3 events behind")
+	r.fake.caughtUp = true
+	one = get[api.DefinitionStanding](r, "/api/v1/definitions/order/1")
+	require.True(t, one.Deletable)
+	require.EqualValues(t, 5, one.Counts[choreo.StatusCompleted])
+	one = get[api.DefinitionStanding](r, "/api/v1/definitions/order/2")
+	require.False(t, one.Deletable)
+	require.Contains(t, one.Why, "newest version")
 }
 
 func TestHostileIDs(t *testing.T) {
 	r := newRig(t, nil)
-	id := r.fake.list[3].ID
+	const id = hostile
 	require.Equal(t, id, get[api.SagaView](r, "/api/v1/sagas/order/"+url.PathEscape(id)).Saga.ID)
-	for _, id := range []string{"%2e%2e", "%2F", "%00", "%ff", "..%2f..%2fetc", strings.Repeat("x", 5000)} {
+	for _, id := range []string{"%2e%2e", "%2Fx", "%00", "%ff", "..%2f..%2fetc", strings.Repeat("x", 5000)} {
 		r.refused(api.CodeSagaNotFound, http.MethodGet, "/api/v1/sagas/order/"+id, nil)
 	}
 }
@@ -156,7 +167,7 @@ func TestTagsAndHead(t *testing.T) {
 	require.Equal(t, http.StatusNotModified, res.StatusCode)
 	require.Empty(t, data)
 	require.Equal(t, "3", res.Header.Get("Choreo-Lag-Events"))
-	r.fake.list[0].Offset++
+	r.fake.put(snapshot("o-1", 0, choreo.StatusRunning))
 	res, _ = r.do(http.MethodGet, "/api/v1/sagas/order/o-1", nil, again)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 
@@ -172,14 +183,14 @@ func TestLargeListsAreCompressed(t *testing.T) {
 	res, data := r.do(http.MethodGet, "/api/v1/sagas", nil)
 	require.True(t, res.Uncompressed, "Go's client asks for gzip by itself")
 	zipped := func(q *http.Request) { q.Header.Set("Accept-Encoding", "gzip") }
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.http.URL+"/api/v1/sagas", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.http.URL+"/api/v1/sagas", http.NoBody)
 	require.NoError(t, err)
 	zipped(req)
-	res, err = r.http.Client().Do(req)
+	raw, err := r.http.Client().Do(req)
 	require.NoError(t, err)
-	defer res.Body.Close()
-	require.Equal(t, "gzip", res.Header.Get("Content-Encoding"))
-	z, err := gzip.NewReader(res.Body)
+	defer raw.Body.Close()
+	require.Equal(t, "gzip", raw.Header.Get("Content-Encoding"))
+	z, err := gzip.NewReader(raw.Body)
 	require.NoError(t, err)
 	plain, err := io.ReadAll(z)
 	require.NoError(t, err)
@@ -239,12 +250,12 @@ func TestActions(t *testing.T) {
 
 func TestActionsThatMakeNoSense(t *testing.T) {
 	r := newRig(t, nil)
-	ended := "/api/v1/sagas/order/" + url.PathEscape(r.fake.list[3].ID) + "/actions"
+	ended := "/api/v1/sagas/order/" + url.PathEscape(hostile) + "/actions"
 	committed := snapshot("c-1", 20, choreo.StatusRunning)
 	committed.Steps[1].Status, committed.Steps[2].Status = choreo.StepDone, choreo.StepRetried
 	back := snapshot("b-1", 21, choreo.StatusCompensating)
 	back.Steps[0].Status = choreo.StepUndoFailed
-	r.fake.list = append(r.fake.list, committed, back)
+	r.fake.put(committed, back)
 	for _, c := range []struct {
 		path string
 		a    api.Action
@@ -335,4 +346,29 @@ func TestWhatIsNotSetUp(t *testing.T) {
 	r.refused(api.CodeNotAvailable, http.MethodPost, "/api/v1/sagas/order", api.Start{ID: "x"})
 	r.refused(api.CodeNotAvailable, http.MethodPost, "/api/v1/dead-letters/redrive", api.Redrive{Group: "x"})
 	require.Empty(t, get[api.SagaView](r, "/api/v1/sagas/order/o-1").Verdict)
+}
+
+type cardCharged struct {
+	Card string `avro:"card"`
+}
+
+func TestPayloadsAreDecoded(t *testing.T) {
+	registry, err := registry.New(nil)
+	require.NoError(t, err)
+	codec, err := avro.New(registry, &avro.Config{Topic: "choreo.order.events"})
+	require.NoError(t, err)
+	data, err := codec.Encode(cardCharged{Card: "4712"})
+	require.NoError(t, err)
+	f := newFake()
+	f.avro = data
+	server, err := api.New(api.Source{Sagas: f, Events: f, Codecs: []schema.Codec{codec}}, nil)
+	require.NoError(t, err)
+	defer server.Close()
+	r := &rig{t: t, fake: f, check: document(t), http: serve(t, server.Handler())}
+	asked := get[api.EventList](r, "/api/v1/sagas/order/o-1/events?payload=1")
+	require.JSONEq(t, `{"card":"4712"}`, string(asked.Events[1].Payload))
+	require.Equal(t, "json", asked.Events[1].PayloadEncoding)
+	f.avro = []byte{0xC3, 0x01, 0xFF}
+	asked = get[api.EventList](r, "/api/v1/sagas/order/o-1/events?payload=1")
+	require.Equal(t, "base64", asked.Events[1].PayloadEncoding, "what cannot be decoded is shown as it is")
 }

@@ -91,33 +91,7 @@ func (c *Config) withDefaults() (Config, error) {
 				a.field, a.address, DefaultAddress)
 		}
 	}
-	if err := checkBasePath(out.BasePath); err != nil {
-		fault("BasePath is %q: %v", out.BasePath, err)
-	}
-	if out.Tokens != nil && out.Tokens.Len() == 0 {
-		fault("Tokens has none: add one, see NewToken")
-	}
-	if out.OIDC != nil && out.OIDC.verifier == nil {
-		fault("OIDC was not made by NewOIDC: make it so")
-	}
-	if out.Payloads == "" {
-		out.Payloads = RoleAdmin
-	} else if _, err := ParseRole(string(out.Payloads)); err != nil {
-		fault("Payloads: %v", err)
-	}
-	for i, host := range out.Hosts {
-		if host == "" || strings.ContainsAny(host, "/@ ") {
-			fault("Hosts[%d] is %q: write a host name without scheme and port", i, host)
-		}
-	}
-	if len(out.Hosts) > 0 && !out.authenticated() {
-		fault("Hosts names hosts of others, and there is no authentication: set Tokens or OIDC")
-	}
-	for i, origin := range out.Origins {
-		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
-			fault("Origins[%d]: %v: write it like https://ops.example.com", i, err)
-		}
-	}
+	out.checkAccess(fault)
 	for _, d := range []struct {
 		field string
 		value *time.Duration
@@ -147,6 +121,37 @@ func (c *Config) withDefaults() (Config, error) {
 		out.Now = time.Now
 	}
 	return out, errors.Join(faults...)
+}
+
+// checkAccess finds faults in who may come in, and by which names.
+func (c *Config) checkAccess(fault func(format string, args ...any)) {
+	if err := checkBasePath(c.BasePath); err != nil {
+		fault("BasePath is %q: %v", c.BasePath, err)
+	}
+	if c.Tokens != nil && c.Tokens.Len() == 0 {
+		fault("Tokens has none: add one, see NewToken")
+	}
+	if c.OIDC != nil && c.OIDC.verifier == nil {
+		fault("OIDC was not made by NewOIDC: make it so")
+	}
+	if c.Payloads == "" {
+		c.Payloads = RoleAdmin
+	} else if _, err := ParseRole(string(c.Payloads)); err != nil {
+		fault("Payloads: %v", err)
+	}
+	for i, host := range c.Hosts {
+		if host == "" || strings.ContainsAny(host, "/@ ") {
+			fault("Hosts[%d] is %q: write a host name without scheme and port", i, host)
+		}
+	}
+	if len(c.Hosts) > 0 && !c.authenticated() {
+		fault("Hosts names hosts of others, and there is no authentication: set Tokens or OIDC")
+	}
+	for i, origin := range c.Origins {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
+			fault("Origins[%d]: %v: write it like https://ops.example.com", i, err)
+		}
+	}
 }
 
 func (c *Config) authenticated() bool { return c.Tokens != nil || c.OIDC != nil }

@@ -55,8 +55,8 @@ type EventView struct {
 	Headers     []HeaderView     `json:"headers"`
 	ContentType string           `json:"content_type,omitempty"`
 	Size        int              `json:"size"` // of the payload, in bytes
-	// Payload is JSON where the content type says so, a text where it says that, else the
-	// bytes as base64, as PayloadEncoding tells.
+	// Payload is JSON where it is that, or one of Source.Codecs decodes it, a text where the content
+	// type says so, else the bytes as base64, as PayloadEncoding tells.
 	Payload         json.RawMessage `json:"payload,omitempty"`
 	PayloadEncoding string          `json:"payload_encoding,omitempty"`
 	// Undecodable says why the record is no event, if it is none.
@@ -101,13 +101,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for i := range records {
-		list.Events[i] = eventView(&records[i], list.Payloads == PayloadsShown)
+		list.Events[i] = s.eventView(&records[i], list.Payloads == PayloadsShown)
 	}
 	list.Freshness = s.fresh(w, false)
 	return answer(w, http.StatusOK, list)
 }
 
-func eventView(rec *choreo.Record, payload bool) EventView {
+func (s *Server) eventView(rec *choreo.Record, payload bool) EventView {
 	v := EventView{
 		Offset: rec.Offset, Partition: rec.Partition, Time: rec.Time.UTC(), Size: len(rec.Value), Headers: []HeaderView{},
 	}
@@ -125,7 +125,7 @@ func eventView(rec *choreo.Record, payload bool) EventView {
 		v.Error = &tracker.Error{Class: f.Class, Code: f.Code, Message: f.Message}
 	}
 	if payload {
-		v.Payload, v.PayloadEncoding = payloadView(ev.ContentType, rec.Value)
+		v.Payload, v.PayloadEncoding = s.payloadView(ev.ContentType, rec.Value)
 	}
 	return v
 }
@@ -145,7 +145,7 @@ func headerView(h *choreo.Header, payload bool) HeaderView {
 	return v
 }
 
-func payloadView(contentType string, data []byte) (value json.RawMessage, encoding string) {
+func (s *Server) payloadView(contentType string, data []byte) (value json.RawMessage, encoding string) {
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		kind = ""
@@ -156,6 +156,15 @@ func payloadView(contentType string, data []byte) (value json.RawMessage, encodi
 	case strings.HasPrefix(kind, "text/") && utf8.Valid(data):
 		value, _ = json.Marshal(string(data)) // a text always has a JSON form
 		return value, "text"
+	}
+	for _, codec := range s.source.Codecs {
+		var decoded any
+		if codec.ContentType() != contentType || codec.Decode(data, &decoded) != nil {
+			continue // by a schema that is gone, for one: its bytes are there still
+		}
+		if value, err := json.Marshal(decoded); err == nil {
+			return value, "json"
+		}
 	}
 	value, _ = json.Marshal(data) // which is base64
 	return value, "base64"

@@ -47,7 +47,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) error {
 	changes := s.source.Sagas.Watch(ctx, f, after)
 	defer func() { // so that who sends does not wait
 		cancel()
-		for range changes { //nolint:revive // what is left is of no use
+		for range changes { // what is left is of no use
 		}
 	}()
 	if err := c.begin(!known); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // Problem is an error as RFC 9457 has it. It is also what a client's error can be made of.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it so
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -129,18 +130,14 @@ func (p *parameters) time(name string) time.Time {
 // must not choose everything.
 func (p *parameters) done() error {
 	for name := range p.values {
-		if !p.taken[name] {
-			known := make([]string, 0, len(p.taken))
-			for k := range p.taken {
-				known = append(known, k)
-			}
-			slices.Sort(known)
-			detail := "there is no such parameter here: there is none at all"
-			if len(known) > 0 {
-				detail = "there is no such parameter here: use " + strings.Join(known, ", ")
-			}
-			p.fail(strings.ToValidUTF8(name[:min(len(name), 64)], "\uFFFD"), detail)
+		if p.taken[name] {
+			continue
 		}
+		detail := "there is no such parameter here: there is none at all"
+		if len(p.taken) > 0 {
+			detail = "there is no such parameter here: use " + strings.Join(slices.Sorted(maps.Keys(p.taken)), ", ")
+		}
+		p.fail(strings.ToValidUTF8(name[:min(len(name), 64)], "\uFFFD"), detail)
 	}
 	if p.fault != nil {
 		return p.fault

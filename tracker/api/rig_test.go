@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,21 +26,35 @@ import (
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
-	"github.com/choreo-go/choreo/tracker/internal/facts"
+	"github.com/choreo-go/choreo/tracker/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a tracker whose model is a list.
+// fake is a tracker over a model in memory, without a log.
 type fake struct {
+	*memory.Model
 	mu       sync.Mutex
-	list     []*tracker.Snapshot
 	watchers []chan tracker.Change
 	seq      uint64
+	offset   int64
 	fail     error
 	wait     bool // until the request ends
+	caughtUp bool
+	avro     []byte // the payload of the second event
 	acted    []string
 	letters  []api.Letter
+}
+
+// put stores what is newer than all before.
+func (f *fake) put(snapshots ...*tracker.Snapshot) {
+	for _, s := range snapshots {
+		f.offset++
+		s.Offset = f.offset
+	}
+	if err := f.Put(context.Background(), snapshots, nil); err != nil {
+		panic(err)
+	}
 }
 
 func (f *fake) check(ctx context.Context) error {
@@ -53,69 +66,30 @@ func (f *fake) check(ctx context.Context) error {
 }
 
 func (f *fake) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, s := range f.list {
-		if s.Saga == saga && s.ID == id {
-			return s, f.check(ctx)
-		}
+	if err := f.check(ctx); err != nil {
+		return nil, err
 	}
-	return nil, tracker.ErrNotFound
+	return f.Model.Get(ctx, saga, id)
 }
 
-func (f *fake) List(ctx context.Context, query tracker.Query) (tracker.Page, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (f *fake) List(ctx context.Context, q tracker.Query) (tracker.Page, error) {
 	if err := f.check(ctx); err != nil {
 		return tracker.Page{}, err
 	}
-	q, err := facts.NewQuery(&query)
-	if err != nil {
-		return tracker.Page{}, err
-	}
-	type row struct {
-		key facts.Key
-		s   *tracker.Snapshot
-	}
-	var rows []row
-	for _, s := range f.list {
-		of, err := facts.Of(s)
-		if err != nil {
-			return tracker.Page{}, err
-		}
-		if key := q.Key(&of); q.Match(&of) && (q.After == nil || q.Compare(key, *q.After) > 0) {
-			rows = append(rows, row{key, s})
-		}
-	}
-	slices.SortFunc(rows, func(a, b row) int { return q.Compare(a.key, b.key) })
-	var page tracker.Page
-	for i, r := range rows {
-		if i == q.Limit {
-			page.Next, err = q.Cursor(rows[i-1].key)
-			break
-		}
-		page.Sagas = append(page.Sagas, r.s)
-	}
-	return page, err
+	return f.Model.List(ctx, q)
 }
 
 func (f *fake) Count(ctx context.Context, filter tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c := facts.NewCounter(by)
-	for _, s := range f.list {
-		of, err := facts.Of(s)
-		if err != nil {
-			return nil, err
-		}
-		if filter.Matches(s) {
-			c.Saga(&of)
-		}
+	if err := f.check(ctx); err != nil {
+		return nil, err
 	}
-	return c.Counts(), f.check(ctx)
+	return f.Model.Count(ctx, filter, by)
 }
 
 func (f *fake) Freshness(partitions bool) tracker.Freshness {
+	if f.caughtUp {
+		return tracker.Freshness{}
+	}
 	fresh := tracker.Freshness{LagEvents: 3, LagSeconds: 0.25}
 	if partitions {
 		fresh.Partitions = []tracker.PartitionLag{{Topic: "choreo.order.events", Next: 4, End: 7, LagEvents: 3, LagSeconds: 0.25}}
@@ -124,7 +98,7 @@ func (f *fake) Freshness(partitions bool) tracker.Freshness {
 }
 
 func (f *fake) Overview(ctx context.Context) (tracker.Overview, error) {
-	return tracker.Overview{OldestStuck: []*tracker.Snapshot{f.list[0]}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, f.check(ctx)
+	return tracker.Overview{OldestStuck: []*tracker.Snapshot{snapshot("o-1", 0, choreo.StatusStuck)}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, f.check(ctx)
 }
 
 func (f *fake) Watch(ctx context.Context, filter tracker.Filter, after uint64) <-chan tracker.Change {
@@ -182,7 +156,7 @@ func (f *fake) Events(ctx context.Context, s *tracker.Snapshot, limit int) ([]ch
 		Carried: []choreo.Output{{Step: "create-order", ContentType: "application/json", Data: []byte(`{"secret":1}`)}},
 	}
 	failed := *ev
-	failed.Type, failed.ContentType, failed.Payload = choreo.StepFailed, "application/avro", []byte{0xC3, 0x01, 0xFF}
+	failed.Type, failed.ContentType, failed.Payload = choreo.StepFailed, string(choreo.Avro), f.avro
 	failed.Failure = &choreo.Failure{Class: choreo.ClassCancelled, Code: "no", Message: "because"}
 	records := []choreo.Record{topics.Encode(ev, "choreo.order.events"), topics.Encode(&failed, "choreo.order.events"), {
 		Offset: 2, Time: epoch, Value: []byte("x"), Headers: []choreo.Header{{Key: "bin\xff", Value: []byte{0xFF}}},
@@ -198,8 +172,8 @@ func (f *fake) Definitions(ctx context.Context) ([]api.Published, error) {
 		if err != nil {
 			return nil, err
 		}
-		print := definition.Fingerprint(doc.Definition)
-		all = append(all, api.Published{Document: doc, Fingerprint: print, By: []api.Publisher{{Service: "orders", Build: "1.2", Fingerprint: print, Starts: true}}})
+		fingerprint := definition.Fingerprint(doc.Definition)
+		all = append(all, api.Published{Document: doc, Fingerprint: fingerprint, By: []api.Publisher{{Service: "orders", Build: "1.2", Fingerprint: fingerprint, Starts: true}}})
 	}
 	return all, f.check(ctx)
 }
@@ -273,7 +247,7 @@ func snapshot(id string, n int, status choreo.Status) *tracker.Snapshot {
 			{Name: "ship", Service: "shipping", Status: choreo.StepIdle},
 		},
 		Next: []tracker.Next{{Step: "charge-payment", Service: "payments", Run: "execute", Ready: true}},
-		Fold: &tracker.Fold{},
+		Fold: &tracker.Fold{Requested: true},
 	}
 	if status.Ended() {
 		s.EndedAt = &at
@@ -281,14 +255,15 @@ func snapshot(id string, n int, status choreo.Status) *tracker.Snapshot {
 	return s
 }
 
+// hostile is an id that a service may give a saga.
+const hostile = "a/b ?%..ü<x>"
+
 func newFake() *fake {
-	f := &fake{letters: []api.Letter{{Service: "payments", Error: "broken 1", Topic: "choreo.order.events", Time: epoch, Key: "o-1"}, {LetterID: api.LetterID{Partition: 1, Offset: 2}, Time: epoch}}}
-	for i := range 5 {
-		f.list = append(f.list, snapshot(fmt.Sprintf("o-%d", i+1), i, choreo.StatusRunning))
-	}
-	f.list[3] = snapshot("a/b ?%..ü\n<x>", 9, choreo.StatusCompleted)
-	f.list[4].Status = choreo.StatusParked
-	f.list[4].Parked = []tracker.Parked{{Service: "payments", Since: epoch, Error: &tracker.Error{Code: "undecodable", Message: "no schema"}}}
+	f := &fake{Model: memory.New(memory.Options{}), avro: []byte{0xC3, 0x01, 0xFF}, letters: []api.Letter{{Service: "payments", Error: "broken 1", Topic: "choreo.order.events", Time: epoch, Key: "o-1"}, {LetterID: api.LetterID{Partition: 1, Offset: 2}, Time: epoch}}}
+	parked := snapshot("o-5", 4, choreo.StatusParked)
+	parked.Parked = []tracker.Parked{{Service: "payments", Since: epoch, Error: &tracker.Error{Code: "undecodable", Message: "no schema"}}}
+	f.put(snapshot("o-1", 0, choreo.StatusRunning), snapshot("o-2", 1, choreo.StatusRunning), snapshot("o-3", 2, choreo.StatusRunning),
+		snapshot(hostile, 9, choreo.StatusCompleted), parked)
 	return f
 }
 
@@ -324,15 +299,38 @@ func newRig(t *testing.T, change func(*api.Config)) *rig {
 }
 
 func document(t *testing.T) validator.Validator {
-	doc, err := libopenapi.NewDocument(api.OpenAPI())
+	var tree any
+	require.NoError(t, json.Unmarshal(api.OpenAPI(), &tree))
+	seal(tree)
+	sealed, err := json.Marshal(tree)
 	require.NoError(t, err)
-	check, errs := validator.NewValidator(doc, config.WithFormatAssertions(), config.WithStrictMode())
+	doc, err := libopenapi.NewDocument(sealed)
+	require.NoError(t, err)
+	check, errs := validator.NewValidator(doc, config.WithFormatAssertions())
 	require.Empty(t, errs)
 	return check
 }
 
+// seal forbids properties that are not documented. Clients have to bear them, for later versions
+// may have more; this version has none.
+func seal(node any) {
+	switch n := node.(type) {
+	case map[string]any:
+		if _, open := n["additionalProperties"]; n["type"] == "object" && n["properties"] != nil && !open {
+			n["additionalProperties"] = false
+		}
+		for _, child := range n {
+			seal(child)
+		}
+	case []any:
+		for _, child := range n {
+			seal(child)
+		}
+	}
+}
+
 // do sends a request and holds the answer, where it is of a documented address, to the document.
-func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (*http.Response, []byte) {
+func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (reply, []byte) {
 	r.t.Helper()
 	var content io.Reader
 	switch b := body.(type) {
@@ -360,13 +358,13 @@ func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	require.NoError(r.t, err)
-	res.Body = io.NopCloser(bytes.NewReader(data))
+	res.Body = io.NopCloser(bytes.NewReader(data)) // for the validator
 	if strings.HasPrefix(path, "/api/v1/") && res.StatusCode != http.StatusNotFound && res.StatusCode != http.StatusMethodNotAllowed && method != http.MethodHead {
 		doc := req.Clone(r.t.Context())
 		doc.URL.Path, doc.URL.RawPath = strings.TrimPrefix(doc.URL.Path, r.base), strings.TrimPrefix(doc.URL.RawPath, r.base)
 		ok, errs := r.check.ValidateHttpResponse(doc, res)
 		for _, e := range errs {
-			r.t.Errorf("%s %s: %d %s\n%v", method, path, res.StatusCode, data, e)
+			r.t.Errorf("%s %s: %d %.2000s\n%v %v", method, path, res.StatusCode, data, e, e.SchemaValidationErrors)
 		}
 		require.True(r.t, ok)
 	}
@@ -374,7 +372,14 @@ func (r *rig) do(method, path string, body any, change ...func(*http.Request)) (
 		require.Equal(r.t, "application/problem+json", res.Header.Get("Content-Type"), "%s %s", method, path)
 		require.Equal(r.t, res.StatusCode, problemOf(r.t, data).Status)
 	}
-	return res, data
+	return reply{res.StatusCode, res.Header, res.Uncompressed}, data
+}
+
+// reply is an answer whose body was read.
+type reply struct {
+	StatusCode   int
+	Header       http.Header
+	Uncompressed bool
 }
 
 func problemOf(t *testing.T, data []byte) api.Problem {

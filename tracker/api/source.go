@@ -8,6 +8,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/definition"
+	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/tracker"
 )
 
@@ -21,6 +22,10 @@ type Source struct {
 	Participants Participants
 	DeadLetters  DeadLetters
 	Commands     Commands
+	// Codecs decode payloads for those who may see them, each those of its content type: into an
+	// empty interface, as package avro does. Default: JSON and texts are shown as they are, all else
+	// as base64.
+	Codecs []schema.Codec
 	// Ready says why the tracker is not ready, such as that it is catching up. Default: it
 	// always is.
 	Ready func(ctx context.Context) error

@@ -52,7 +52,7 @@ func LoadTokens(file string) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: tokens: %w: make the file from the lines of NewToken", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	t, err := ReadTokens(f)
 	if err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, file)
