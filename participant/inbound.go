@@ -49,7 +49,7 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 func mayConcern(t choreo.EventType) bool {
 	switch t {
 	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected,
-		choreo.AbortRejected, choreo.StepStuck, choreo.CommandRejected:
+		choreo.StartRequested, choreo.StartRejected, choreo.AbortRejected, choreo.StepStuck, choreo.CommandRejected:
 		return false
 	default:
 		return true

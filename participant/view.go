@@ -159,7 +159,7 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: v.p.world.Now(),
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
-			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve, Force: e.Force,
+			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve, Force: e.Force, Tags: e.Tags,
 			Elsewhere:   elsewhere && e.Type == choreo.AbortRequested,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,

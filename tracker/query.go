@@ -15,9 +15,10 @@ type Filter struct {
 	Versions []int
 	Statuses []choreo.Status
 	// Steps chooses sagas that wait for, or are stuck at, one of these steps: it is among those
-	// that are ready in Snapshot.Next, or stuck.
+	// that are ready in Snapshot.Next, or it is stuck or could not be undone.
 	Steps []string
-	// Services chooses sagas that wait for one of these services, or are parked by it.
+	// Services chooses sagas that wait for one of these services, since it owns such a step, or
+	// are parked by it.
 	Services []string
 	// Codes chooses by the code of the cause, of a stuck step's error, or of a parking's.
 	Codes []string
@@ -28,7 +29,8 @@ type Filter struct {
 	Search string
 }
 
-// Order is by what a list is sorted. Sagas that are equal in it are sorted by name and id.
+// Order is by what a list is sorted. Sagas that are equal in it are sorted by name and id, byte
+// by byte. A descending list is turned around in this, too.
 type Order string
 
 // The orders.
@@ -85,7 +87,8 @@ var (
 type Model interface {
 	// Put stores snapshots and, in the same transaction where there are some, up to which offset
 	// each partition of a topic is folded in. A snapshot whose offset is not above that of the
-	// one that is there changes nothing.
+	// one that is there changes nothing; but one of the same offset takes the place of one that is
+	// Unknown, once the definition is known.
 	Put(ctx context.Context, snapshots []*Snapshot, positions []Position) error
 	// Positions returns where the topic's partitions stand.
 	Positions(ctx context.Context, topic string) ([]Position, error)

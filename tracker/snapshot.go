@@ -47,6 +47,8 @@ type Snapshot struct {
 
 // Fold is the part of a fold that nobody looks at.
 type Fold struct {
+	// First is the offset of the first event of the saga: from there it can be folded anew.
+	First     int64    `json:"first"`
 	Requested bool     `json:"requested,omitempty"`
 	Turned    bool     `json:"turned,omitempty"`
 	Kept      bool     `json:"kept,omitempty"`
