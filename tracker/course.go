@@ -165,12 +165,18 @@ func (c *course) snapshot(in *choreo.Instance, t *told) *Snapshot {
 			Attempts: from.Attempts, ReadyAt: timeOf(from.ReadyAt), EndedAt: timeOf(from.EndedAt),
 			UndoneAt: timeOf(from.UndoneAt), Error: errorOf(from.Failure),
 		}
-		if to.ReadyAt != nil && to.EndedAt != nil {
-			to.Seconds = max(to.EndedAt.Sub(*to.ReadyAt).Seconds(), 0) // clocks of services differ
-		}
+		to.Seconds = to.seconds()
 	}
 	s.Next = c.next(in.Steps, hidden.Turned, hidden.Kept, in.Status.Ended())
 	return s
+}
+
+// seconds returns how long the step took. Clocks of services differ.
+func (k *Step) seconds() float64 {
+	if k.ReadyAt == nil || k.EndedAt == nil {
+		return 0
+	}
+	return max(k.EndedAt.Sub(*k.ReadyAt).Seconds(), 0)
 }
 
 // restore is the way back from snapshot.

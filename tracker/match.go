@@ -33,7 +33,9 @@ func (s *Snapshot) WaitingAt() (steps, services []string) {
 	return steps, services
 }
 
-func (k *Step) stuck() bool { return k.Status == choreo.StepRetried || k.Status == choreo.StepUndoFailed }
+func (k *Step) stuck() bool {
+	return k.Status == choreo.StepRetried || k.Status == choreo.StepUndoFailed
+}
 
 // Codes returns the codes of the cause, of the stuck steps' errors and of the parkings', each
 // once: what [Filter.Codes] are compared with.

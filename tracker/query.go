@@ -87,8 +87,8 @@ var (
 type Model interface {
 	// Put stores snapshots and, in the same transaction where there are some, up to which offset
 	// each partition of a topic is folded in. A snapshot whose offset is not above that of the
-	// one that is there changes nothing; but one of the same offset takes the place of one that is
-	// Unknown, once the definition is known.
+	// one that is there changes nothing; but one whose definition is known takes the place of
+	// one that is Unknown, whatever their offsets.
 	Put(ctx context.Context, snapshots []*Snapshot, positions []Position) error
 	// Positions returns where the topic's partitions stand.
 	Positions(ctx context.Context, topic string) ([]Position, error)
