@@ -83,36 +83,89 @@ export async function post(address, body, { signal } = {}) {
 
 /**
  * Follows changes until the signal is aborted. It reads server-sent events through fetch, since
- * EventSource can carry no token, and asks again where it was when the line breaks.
+ * EventSource can carry no token, and asks again where it was when the line breaks. A tab that
+ * nobody sees holds no line: browsers have only six to a server by HTTP/1.1, and other tabs
+ * need theirs.
  * on: { saga(snapshot), reset(), freshness(f), state("live" | "away") }
  */
 export async function live(params, on, signal) {
-  let lastID = "", wait = 500, first = true;
+  const place = { lastID: "", first: true };
+  let wait = 500;
   while (!signal.aborted) {
+    await seen(signal);
+    if (signal.aborted) return;
+    const line = new AbortController();
+    const drop = () => { if (signal.aborted || document.hidden || gone) line.abort(); };
+    signal.addEventListener("abort", drop);
+    document.addEventListener("visibilitychange", drop);
+    addEventListener("pagehide", drop);
     try {
-      const headers = { Accept: "text/event-stream" };
-      if (lastID) headers["Last-Event-ID"] = lastID;
-      const answer = await ask("/live" + query(params), { signal, headers });
-      on.state?.("live");
-      if (!first && !lastID) on.reset?.();
-      first = false;
-      wait = 500;
-      for await (const event of events(answer.body)) {
-        if (event.id) lastID = event.id;
-        hand(event, on);
-      }
+      await follow(params, on, line.signal, place);
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === 401 || error.status === 403) return void on.state?.("away");
+    } finally {
+      signal.removeEventListener("abort", drop);
+      document.removeEventListener("visibilitychange", drop);
+      removeEventListener("pagehide", drop);
     }
+    if (place.live) wait = 500;
+    place.live = false;
     if (signal.aborted) return;
+    if (line.signal.aborted) continue; // nobody looks
     on.state?.("away");
-    await new Promise((done) => {
-      const timer = setTimeout(done, wait);
-      signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
-    });
+    await pause(wait, signal);
     wait = Math.min(wait * 2, 15000);
   }
+}
+
+async function follow(params, on, signal, place) {
+  const headers = { Accept: "text/event-stream" };
+  if (place.lastID) headers["Last-Event-ID"] = place.lastID;
+  const answer = await ask("/live" + query(params), { signal, headers });
+  on.state?.("live");
+  place.live = true;
+  if (!place.first && !place.lastID) on.reset?.();
+  place.first = false;
+  for await (const event of events(answer.body)) {
+    if (event.id) place.lastID = event.id;
+    hand(event, on);
+  }
+}
+
+// pause waits, but not longer than the signal does.
+function pause(milliseconds, signal) {
+  return new Promise((done) => {
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener("abort", end, { once: true });
+    function end() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      done();
+    }
+  });
+}
+
+// A page that was left may be kept as it is, to come back at once: until then it is gone.
+let gone = false;
+addEventListener("pagehide", () => { gone = true; });
+addEventListener("pageshow", () => { gone = false; });
+
+// seen waits until somebody sees the tab.
+function seen(signal) {
+  return new Promise((done) => {
+    const look = () => {
+      if ((document.hidden || gone) && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      removeEventListener("pageshow", look);
+      signal.removeEventListener("abort", look);
+      done();
+    };
+    document.addEventListener("visibilitychange", look);
+    addEventListener("pageshow", look);
+    signal.addEventListener("abort", look);
+    look();
+  });
 }
 
 function hand(event, on) {

@@ -161,7 +161,7 @@ function facts({ saga: s, definition }) {
 
 function nextOf({ saga: s, why }) {
   const list = s.next ?? [];
-  const waits = s.ended_at ? [] : (why?.waits_for ?? []).slice(0, 10).map((w) => h("p", { class: "waits" }, icon("running"),
+  const waits = s.ended_at ? [] : (why?.waits_for ?? (why?.service ? [why] : [])).slice(0, 10).map((w) => h("p", { class: "waits" }, icon("running"),
     h("span", null, "Waits for ", h("strong", null, word(w.service || "an operator")), w.step ? [w.run === "compensate" ? " to undo " : " at ", h("strong", null, word(w.step))] : "",
       w.attempt ? `, attempt ${w.attempt}` : "", w.due ? [", next ", ago(w.due)] : "", w.lag_events > 0 ? `, which is ${plural(w.lag_events, "event")} behind` : "",
       w.cause ? [": ", word(w.cause.message || w.cause.code)] : "", ".")));
