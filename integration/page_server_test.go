@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -90,6 +91,10 @@ func (d *trackerDesk) Definitions(context.Context) ([]api.Published, error) {
 	return all, nil
 }
 
+func (d *trackerDesk) Explain(_ context.Context, s *tracker.Snapshot) (tracker.Verdict, error) {
+	return tracker.Explain(s, nil, time.Now()), nil
+}
+
 func (d *trackerDesk) Events(_ context.Context, _ *tracker.Snapshot, _ int) ([]choreo.Record, bool, error) {
 	return nil, false, nil
 }
@@ -107,7 +112,7 @@ func TestPageOverTheServer(t *testing.T) {
 	require.NoError(t, err)
 	tokens, err := api.ReadTokens(strings.NewReader(line))
 	require.NoError(t, err)
-	server, err := api.New(api.Source{Sagas: d, Commands: d, Definitions: d, Events: d}, &api.Config{BasePath: deskBase, Page: page.Handler(deskBase), Tokens: tokens})
+	server, err := api.New(api.Source{Sagas: d, Commands: d, Definitions: d, Events: d, Explainer: d}, &api.Config{BasePath: deskBase, Page: page.Handler(deskBase), Tokens: tokens})
 	require.NoError(t, err)
 	web := httptest.NewServer(server.Handler())
 	t.Cleanup(func() { server.Close(); web.Close() })
