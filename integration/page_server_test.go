@@ -85,8 +85,8 @@ func (d *trackerDesk) Definitions(context.Context) ([]api.Published, error) {
 		if err != nil {
 			return nil, err
 		}
-		print := definition.Fingerprint(doc.Definition)
-		all = append(all, api.Published{Document: doc, Fingerprint: print, By: []api.Publisher{{Service: "orders", Build: "v1.9.0", Fingerprint: print, Starts: true}}})
+		mark := definition.Fingerprint(doc.Definition)
+		all = append(all, api.Published{Document: doc, Fingerprint: mark, By: []api.Publisher{{Service: "orders", Build: "v1.9.0", Fingerprint: mark, Starts: true}}})
 	}
 	return all, nil
 }
