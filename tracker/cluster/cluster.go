@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/command"
 )
@@ -20,6 +21,9 @@ type Config struct {
 	// Fresh is for how long a copy of a topic is taken for the topic. Default: 2 s; negative: it is
 	// read each time.
 	Fresh time.Duration
+	// Registry has the schemas by which payloads of commands are encoded. Default: the topic of
+	// schemas.
+	Registry schema.Registry
 	// Logger gets what cannot be read. Default: none.
 	Logger *zap.Logger
 	// Now is the clock. Default: time.Now.
@@ -36,6 +40,7 @@ type Cluster struct {
 	published copyOf[[]contract]
 	statuses  copyOf[[]topics.Status]
 	letters   *topics.DeadLetters
+	schemas   schemas
 }
 
 // New returns the topics of a namespace. config may be nil. The caller keeps the log.

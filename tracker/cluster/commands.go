@@ -11,10 +11,6 @@ import (
 	"github.com/choreo-go/choreo/tracker/api"
 )
 
-// Payloads of commands are JSON: it is read by what a payload says of itself, whatever the
-// definition has written.
-const contentType = "application/json"
-
 // Act writes a command to the saga's log, and returns the id of its event.
 func (c *Cluster) Act(ctx context.Context, s *tracker.Snapshot, by string, a api.Action) (string, error) {
 	saga := command.Saga{Name: s.Saga, Version: s.Version, ID: s.ID, Partition: s.Partition}
@@ -32,11 +28,11 @@ func (c *Cluster) Act(ctx context.Context, s *tracker.Snapshot, by string, a api
 		if a.Resolve == choreo.ResolveUndone {
 			return c.commands.ResolveUndone(ctx, saga, a.Step, who)
 		}
-		output := []byte(a.Output)
-		if output == nil {
-			output = []byte("{}")
+		output, err := c.outputOf(ctx, s, a)
+		if err != nil {
+			return "", err
 		}
-		return c.commands.ResolveDone(ctx, saga, a.Step, command.Payload{ContentType: contentType, Data: output}, who)
+		return c.commands.ResolveDone(ctx, saga, a.Step, output, who)
 	}
 	return "", &api.RefusedError{Why: fmt.Sprintf("there is no action %q", a.Action)}
 }
@@ -65,9 +61,31 @@ func (c *Cluster) Start(ctx context.Context, saga, by string, start api.Start) (
 	if i < 0 {
 		return "", &api.RefusedError{Why: fmt.Sprintf("no service says that it starts sagas of %s", chosen.Document.Definition)}
 	}
+	input, err := c.encode(ctx, chosen.Document.Definition, "", start.Input)
+	if err != nil {
+		return "", err
+	}
 	_, id, err := c.commands.Start(ctx, command.Start{
 		Saga: saga, Version: chosen.Document.Definition.Version(), ID: start.ID, Service: chosen.By[i].Service,
-		Input: command.Payload{ContentType: contentType, Data: start.Input}, Tags: start.Tags,
+		Input: input, Tags: start.Tags,
 	}, command.Operator{By: by, Note: start.Reason})
 	return id, err
+}
+
+// outputOf encodes the output of a step that counts as done.
+func (c *Cluster) outputOf(ctx context.Context, s *tracker.Snapshot, a api.Action) (command.Payload, error) {
+	published, err := c.Definitions(ctx)
+	if err != nil {
+		return command.Payload{}, err
+	}
+	output := a.Output
+	if output == nil {
+		output = []byte("{}")
+	}
+	for i := range published {
+		if d := published[i].Document.Definition; d.Name() == s.Saga && d.Version() == s.Version {
+			return c.encode(ctx, d, a.Step, output)
+		}
+	}
+	return command.Payload{}, refused("no service has published version %d of saga %s, which says how the output is encoded", s.Version, s.Saga)
 }
