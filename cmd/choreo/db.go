@@ -22,7 +22,7 @@ func (c *cli) dbNoun() *cobra.Command {
 in that of its model. Services may do it themselves at their start, by Migrate;
 here it is done by whoever may change tables.`,
 		Example: `  choreo db status --database sqlite:orders.db
-  CHOREO_DATABASE_FILE=/run/secrets/dsn choreo db migrate --database-schema orders`,
+  CHOREO_DATABASE_FILE=dsn.txt choreo db migrate --database-schema orders`,
 	}, c.dbStatus(), c.dbMigrate())
 }
 
@@ -124,7 +124,7 @@ func (c *cli) dbMigrate() *cobra.Command {
 Several may do it at once. A database that a newer build has migrated is left as
 it is, which is an error.`,
 		Example: `  choreo db migrate --database sqlite:orders.db --yes
-  CHOREO_DATABASE_FILE=/run/secrets/dsn choreo db migrate --database-schema orders`,
+  CHOREO_DATABASE_FILE=dsn.txt choreo db migrate --database-schema orders`,
 		Args:              between(0, 0, ""),
 		ValidArgsFunction: completeNothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -31,8 +31,8 @@ func (c *cli) dlqList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [flags]",
 		Short: "list dead letters by what is wrong with them",
-		Long: `Lists the dead letters by what is wrong with them, the most frequent first. GROUP
-names those of a line to 'choreo dlq show' and 'choreo dlq redrive'.`,
+		Long: `Lists the dead letters by what is wrong with them, the most frequent first.
+GROUP names those of a line to 'choreo dlq show' and 'choreo dlq redrive'.`,
 		Example: `  choreo dlq list
   choreo dlq list -o jsonl | jq -r .group`,
 		Args:              between(0, 0, ""),
@@ -149,8 +149,9 @@ func (c *cli) dlqRedrive() *cobra.Command {
 		Use:   "redrive GROUP | --letter PARTITION:OFFSET… [flags]",
 		Short: "send dead letters to where they came from once more",
 		Long: `Sends dead letters to the topic and partition that they came from, as they were.
-Do it when what was wrong is mended. A letter that was sent before is passed over,
-unless --force says otherwise: a saga takes an event once, however often it comes.`,
+Do it when what was wrong is mended. A letter that was sent before is passed
+over, unless --force says otherwise: a saga takes an event once, however often
+it comes.`,
 		Example: `  choreo dlq redrive 5f0c2a91 --dry-run
   choreo dlq redrive --letter 3:17,3:18 --yes`,
 		Args:              between(0, 1, "one GROUP, which 'choreo dlq list' has"),

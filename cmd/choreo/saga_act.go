@@ -166,8 +166,8 @@ func (c *cli) sagaCancel() *cobra.Command {
 	return c.action(&cobra.Command{
 		Use:   "cancel SAGA ID --reason WHY [flags]",
 		Short: "ask for a saga to be undone",
-		Long: `Asks for a saga to be undone. The answer is an event of the saga's log: no, where
-the saga has closed or its pivot has completed.`,
+		Long: `Asks for a saga to be undone. The answer is an event of the saga's log: no,
+where the saga has closed or its pivot has completed.`,
 		Example: `  choreo saga cancel order 1042 --reason "customer called"
   choreo saga cancel order 1042 --reason "customer called" --yes --wait`,
 		Args: sagaArgs(0, ""),
@@ -181,7 +181,7 @@ func (c *cli) sagaForceAbort() *cobra.Command {
 		Short: "undo also a saga that would stay as it is",
 		Long: `Undoes also what would stay as it is: a saga without a pivot that has completed,
 or one whose failure kept what was done.`,
-		Example: `  choreo saga force-abort order 1042 --reason "wrong price, agreed with the customer"`,
+		Example: `  choreo saga force-abort order 1042 --reason "wrong price"`,
 		Args:    sagaArgs(0, ""),
 	}, new(act), "Undo %s %s, even if it has completed?", func([]string) (sagas.Action, error) { return sagas.Action{Action: api.ActionForceAbort}, nil })
 }
@@ -207,10 +207,10 @@ func (c *cli) sagaResolve() *cobra.Command {
 	cmd := c.action(&cobra.Command{
 		Use:   "resolve SAGA ID STEP --done|--undone --reason WHY [flags]",
 		Short: "count a stuck step as done or undone by hand",
-		Long: `Counts a stuck step as done or as undone, since somebody has done or undone it by
-hand. What later steps read of a step that counts as done is its --result.`,
-		Example: `  choreo saga resolve order 1042 charge-payment --undone --reason "refunded by hand"
-  choreo saga resolve order 1042 ship-order --done --result '{"parcel":"P1"}' --reason "sent by hand"`,
+		Long: `Counts a stuck step as done or as undone, since somebody has done or undone it
+by hand. What later steps read of a step that counts as done is its --result.`,
+		Example: `  choreo saga resolve order 1042 charge --undone --reason "refunded by hand"
+  choreo saga resolve order 1042 ship --done --result @parcel.json -r "by hand"`,
 		Args: sagaArgs(1, "and a STEP"),
 	}, new(act), "Count %[3]s of %[1]s %[2]s as settled?", func(args []string) (sagas.Action, error) {
 		action := sagas.Action{Action: api.ActionResolve, Step: args[2], Resolve: choreo.ResolveUndone}
@@ -237,8 +237,8 @@ func (c *cli) sagaRelease() *cobra.Command {
 	return c.action(&cobra.Command{
 		Use:   "release SAGA ID SERVICE --reason WHY [flags]",
 		Short: "have a service go on with a saga that it has parked",
-		Long: `Has a service try again to go on with a saga that it has parked. It parks it once
-more where the cause is still there.`,
+		Long: `Has a service try again to go on with a saga that it has parked. It parks it
+once more where the cause is still there.`,
 		Example: `  choreo saga release order 1042 payments --reason "schema registered"`,
 		Args:    sagaArgs(1, "and the SERVICE that has parked it"),
 	}, new(act), "Have %[3]s go on with %[1]s %[2]s?", func(args []string) (sagas.Action, error) {

@@ -29,8 +29,8 @@ func (c *cli) sagaWait() *cobra.Command {
 		Use:   "wait SAGA ID [flags]",
 		Short: "wait for the end of a saga",
 		Long: `Waits until a saga has ended, and writes it then. The exit code is 0 where it
-completed, 4 where it was compensated or failed, 5 where it had not ended in time.
-A saga that is not there yet is waited for, too.`,
+completed, 4 where it was compensated or failed, 5 where it had not ended in
+time. A saga that is not there yet is waited for, too.`,
 		Example: `  choreo saga wait order 1042 --within 2m && echo delivered`,
 		Args:    sagaArgs(0, ""), ValidArgsFunction: c.completeSagaID,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -117,8 +117,9 @@ func (c *cli) await(ctx context.Context, source sagas.Source, saga, id string, g
 		select {
 		case <-ctx.Done():
 			mu.Lock()
-			defer mu.Unlock()
-			return last, context.Cause(ctx)
+			seen := last
+			mu.Unlock()
+			return seen, context.Cause(ctx)
 		case <-look:
 		}
 		d, err := source.Saga(ctx, saga, id)

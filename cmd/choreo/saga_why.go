@@ -67,9 +67,9 @@ func (c *cli) sagaWhy() *cobra.Command {
 		Use:   "why SAGA ID [flags]",
 		Short: "say what a saga waits for, and why",
 		Long: `Says what a saga waits for: which step in which service, in which partition, and
-the cause. It joins what the log tells with what services tell of themselves: how
-far they are behind, what is parked or tried again in their databases, how old
-the oldest event is that they have not published, when they were seen last.`,
+the cause. It joins what the log tells with what services tell of themselves:
+how far they are behind, what is parked or tried again in their databases, how
+old the oldest event is that they have not published, when they were seen last.`,
 		Example: `  choreo saga why order 1042
   choreo saga why order 1042 -o json | jq -r '.waits_for[].service'`,
 		Args:              sagaArgs(0, ""),

@@ -31,8 +31,8 @@ func (c *cli) trackerNoun() *cobra.Command {
 	return noun(&cobra.Command{
 		Use:   "tracker",
 		Short: "run a tracker: the page and the API by which sagas are seen",
-		Long: `Runs a tracker, which folds the logs of sagas into what people ask for. It decides
-nothing: stop it, and no saga notices.`,
+		Long: `Runs a tracker, which folds the logs of sagas into what people ask for. It
+decides nothing: stop it, and no saga notices.`,
 		Example: `  choreo tracker serve --brokers localhost:9092`,
 	}, c.trackerServe(), c.trackerToken())
 }
@@ -97,7 +97,7 @@ No database is needed: it restarts from the tracker topics. Several trackers may
 share the work by --shard; a query is answered by all of them with --peers, or
 from a model that they share.`,
 		Example: `  choreo tracker serve --brokers localhost:9092
-  choreo tracker serve --listen :7654 --tokens tokens.txt --model sqlite:tracker.db
+  choreo tracker serve --listen :7654 --tokens tokens.txt --model sqlite:t.db
   CHOREO_MODEL_FILE=/run/secrets/dsn choreo tracker serve --model postgres`,
 		Args:              between(0, 0, ""),
 		ValidArgsFunction: completeNothing,

@@ -126,24 +126,29 @@ func parseOptions(args []string) (*options, error) {
 	if err := checkAddress(o.listen); err != nil {
 		fault("--listen: %w", err)
 	}
-	if o.serve && o.service != "" {
-		fault("--serve needs all services in one process: run 'choreo tracker serve' beside services that run alone")
-	}
 	if o.service != "" {
-		if services := contract.Order.Services(); !slices.Contains(services, o.service) {
-			fault("--service %q: use one of %s", o.service, strings.Join(services, ", "))
-		}
-		if brokers == "" {
-			fault("--service needs --brokers: the services meet in Kafka")
-		}
-		if o.data == "" && o.postgres == "" {
-			fault("--service needs --data or --postgres: the service's data must outlive the process")
-		}
+		o.checkAlone(fault)
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
 	return &o, nil
+}
+
+// checkAlone checks what a service needs that runs alone.
+func (o *options) checkAlone(fault func(format string, args ...any)) {
+	if services := contract.Order.Services(); !slices.Contains(services, o.service) {
+		fault("--service %q: use one of %s", o.service, strings.Join(services, ", "))
+	}
+	if o.serve {
+		fault("--serve needs all services in one process: run 'choreo tracker serve' beside services that run alone")
+	}
+	if len(o.brokers) == 0 {
+		fault("--service needs --brokers: the services meet in Kafka")
+	}
+	if o.data == "" && o.postgres == "" {
+		fault("--service needs --data or --postgres: the service's data must outlive the process")
+	}
 }
 
 func checkAddress(address string) error {

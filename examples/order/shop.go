@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,30 +86,15 @@ func runShop(ctx context.Context, o *options, stderr io.Writer, tell func(*repor
 		}
 	})
 	if o.serve {
-		serve, err := s.tracker()
-		if err != nil {
+		if err := s.show(ctx, cancel, &running); err != nil {
 			return nil, err
 		}
-		running.Go(func() {
-			if err := serve(ctx); err != nil {
-				cancel(err)
-			}
-		})
-		_, _ = fmt.Fprintf(s.stderr, "order: the sagas are shown on http://%s/, their topics are %s.* at %s\n",
-			o.listen, s.namespace, strings.Join(s.brokers, ","))
 	}
 	began := time.Now()
 	err = s.process(ctx, watch)
 	took := time.Since(began)
 	if err == nil && o.serve {
-		if r, err = s.settle(ctx, watch, took); err == nil {
-			err = tell(r)
-		}
-		if err == nil {
-			_, _ = fmt.Fprintf(s.stderr, "order: the services go on; the sagas are shown on http://%s/ until ctrl-c\n", o.listen)
-			<-ctx.Done()
-			err = failure(ctx)
-		}
+		r, err = s.goOn(ctx, watch, took, tell)
 		cancel(err)
 		running.Wait()
 		return r, err

@@ -163,23 +163,19 @@ func (r *remote) refusal(res *http.Response) error {
 
 // get asks for something and reads the answer into one.
 func (r *remote) get(ctx context.Context, into any, query url.Values, path ...string) error {
-	res, err := r.request(ctx, http.MethodGet, query, nil, path...)
-	if err != nil {
-		return err
-	}
-	return r.read(res, into)
+	return r.ask(ctx, http.MethodGet, into, query, nil, path...)
 }
 
 // post sends something and reads the answer into one.
 func (r *remote) post(ctx context.Context, body, into any, path ...string) error {
-	res, err := r.request(ctx, http.MethodPost, nil, body, path...)
+	return r.ask(ctx, http.MethodPost, into, nil, body, path...)
+}
+
+func (r *remote) ask(ctx context.Context, method string, into any, query url.Values, body any, path ...string) error {
+	res, err := r.request(ctx, method, query, body, path...)
 	if err != nil {
 		return err
 	}
-	return r.read(res, into)
-}
-
-func (r *remote) read(res *http.Response, into any) error {
 	defer func() { _ = res.Body.Close() }()
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(into); err != nil {
 		return fmt.Errorf("the answer of the tracker at %s makes no sense: %w: check --tracker, and that both are of like versions", r.base.Host, err)

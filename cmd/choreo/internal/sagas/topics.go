@@ -343,7 +343,7 @@ func (l *logged) followTopic(ctx context.Context, saga string, changes chan<- tr
 			l.single.Unlock()
 		}
 	}()
-	_ = l.config.Log.Read(ctx, config, func(ctx context.Context, batch []choreo.Record) error { //nolint:errcheck // the end of the channel says it
+	_ = l.config.Log.Read(ctx, config, func(ctx context.Context, batch []choreo.Record) error {
 		for i := range batch {
 			s, _ := snapshotOf(&batch[i])
 			if s == nil {
