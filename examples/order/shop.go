@@ -157,8 +157,11 @@ func (s *shop) process(ctx context.Context, watch *watcher) error {
 
 // interrupted tells a stop that was asked for from an error.
 func (s *shop) interrupted(ctx context.Context, watch *watcher, err error) error {
-	if !errors.Is(err, context.Canceled) || failure(ctx) != nil {
+	if !errors.Is(err, context.Canceled) {
 		return err
+	}
+	if cause := failure(ctx); cause != nil {
+		return cause // and not that others had to stop for it
 	}
 	sagas, resting := watch.counts()
 	next := "the data were temporary: use --data to be able to resume"
