@@ -137,8 +137,8 @@ func (f *figures) forget(saga string) {
 func (s *stepTimes) quantile(q float64) float64 {
 	rank := int64(math.Ceil(q * float64(s.count)))
 	var seen int64
-	for i, n := range s.classes {
-		if seen += int64(n); seen >= rank {
+	for i := range s.classes {
+		if seen += int64(s.classes[i]); seen >= rank {
 			return min(firstClass*math.Exp2(float64(i)/4), s.max.Seconds())
 		}
 	}

@@ -34,7 +34,7 @@ func drawnSnapshot(t *rapid.T) *tracker.Snapshot {
 		ID: "7", Saga: text.Draw(t, "saga"), Version: rapid.IntRange(1, 9).Draw(t, "version"), Status: choreo.StatusStuck,
 		Initiator: text.Draw(t, "initiator"), StartedAt: start, UpdatedAt: start.Add(time.Nanosecond), EndedAt: at.Draw(t, "ended"),
 		Deadline: at.Draw(t, "deadline"), Unknown: rapid.Bool().Draw(t, "unknown"), Offset: rapid.Int64Range(0, 1<<60).Draw(t, "offset"),
-		TraceID: rapid.SampledFrom([]string{"", "x", "4bf92f3577b34da6a3ce929d0e0e4736", "4BF92F3577B34DA6A3CE929D0E0E4736"}).Draw(t, "trace"),
+		TraceID:   rapid.SampledFrom([]string{"", "x", "4bf92f3577b34da6a3ce929d0e0e4736", "4BF92F3577B34DA6A3CE929D0E0E4736"}).Draw(t, "trace"),
 		Partition: rapid.Int32Range(0, 99).Draw(t, "partition"), Events: rapid.Int64Range(0, 99).Draw(t, "events"), Steps: []tracker.Step{},
 	}
 	if tags := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b.c", "d"}), text, 0, 3).Draw(t, "tags"); len(tags) > 0 {

@@ -42,12 +42,13 @@ func (o *watcher) offer(c Change) {
 	if !o.filter.Matches(c.Snapshot) {
 		return
 	}
-	if len(o.queue) >= watchBuffer {
+	switch {
+	case len(o.queue) >= watchBuffer:
 		o.queue = append(o.queue[:0], Change{Seq: c.Seq, Reset: true})
 		o.lost = true
-	} else if o.lost && len(o.queue) == 1 && o.queue[0].Reset {
+	case o.lost && len(o.queue) == 1 && o.queue[0].Reset:
 		o.queue[0].Seq = c.Seq // one is enough until it is taken
-	} else {
+	default:
 		o.queue = append(o.queue, c)
 	}
 	select {

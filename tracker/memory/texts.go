@@ -1,6 +1,10 @@
 package memory
 
-import "bytes"
+import (
+	"bytes"
+	"runtime"
+	"sync"
+)
 
 // texts are what sagas are searched by, one after the other: first the parts of which a search
 // finds parts, then the tags that it finds as a whole. A search runs through them as through
@@ -57,28 +61,44 @@ func (t *texts) wasteful() bool { return t.dead > chunkTexts && t.dead > t.all/2
 
 // find returns the rows whose text holds what is searched, as a set of bits.
 func (t *texts) find(search string, rows int) []uint64 {
-	found := make([]uint64, rows/64+1)
 	needle := []byte(search)
-	for _, c := range t.chunks {
-		i := 0
-		for at := 0; at < len(c.bytes); {
-			hit := bytes.Index(c.bytes[at:], needle)
-			if hit < 0 {
-				break
+	parts := make([][]uint64, max(min(runtime.GOMAXPROCS(0), len(t.chunks)), 1))
+	var searches sync.WaitGroup
+	for n := range parts {
+		parts[n] = make([]uint64, rows/64+1)
+		searches.Go(func() {
+			for i := n; i < len(t.chunks); i += len(parts) {
+				t.chunks[i].find(needle, parts[n])
 			}
-			at += hit
-			for c.ends[i] <= uint32(at) {
-				i++
-			}
-			if uint32(at) >= c.splits[i] && (c.bytes[at-1] != mark || c.bytes[at+len(needle)] != mark) {
-				at++
-				continue
-			}
-			if row := c.rows[i]; row != deadRow {
-				found[row/64] |= 1 << (row % 64)
-			}
-			at = int(c.ends[i])
+		})
+	}
+	searches.Wait()
+	for _, part := range parts[1:] {
+		for i, bits := range part {
+			parts[0][i] |= bits
 		}
 	}
-	return found
+	return parts[0]
+}
+
+func (c *chunk) find(needle []byte, found []uint64) {
+	i := 0
+	for at := 0; at < len(c.bytes); {
+		hit := bytes.Index(c.bytes[at:], needle)
+		if hit < 0 {
+			return
+		}
+		at += hit
+		for c.ends[i] <= uint32(at) {
+			i++
+		}
+		if uint32(at) >= c.splits[i] && (c.bytes[at-1] != mark || c.bytes[at+len(needle)] != mark) {
+			at++
+			continue
+		}
+		if row := c.rows[i]; row != deadRow {
+			found[row/64] |= 1 << (row % 64)
+		}
+		at = int(c.ends[i])
+	}
 }
