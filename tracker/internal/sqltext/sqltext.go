@@ -202,6 +202,9 @@ func (l *List) Plan(count func(Statement) (int64, error)) error {
 	return nil
 }
 
+// Walks reports whether pages are read along an index, which the planner may have to be told.
+func (l *List) Walks() bool { return l.driver < 0 }
+
 // Pages words the statements that yield the page: each what comes behind what the ones before yield. The
 // rows have the time that the order is by, saga, id and snapshot. One row more than the page is
 // asked for, which says that another page follows.
