@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
+<<<<<<< HEAD
 # Maven for Kafka and the schema registry, the servers of PostgreSQL and Redis, Node and Graphviz, which read
 # what Choreo writes, and a few small tools. On Debian and its like, as root; elsewhere it
+=======
+# Maven for Kafka and the schema registry, the PostgreSQL server, Node and Graphviz, which read
+# what Choreo writes, Chromium, in which the page is looked at, and a few small tools. On Debian and its like, as root; elsewhere it
+>>>>>>> t-page
 # says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
@@ -22,6 +27,10 @@ has_postgres() {
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+has_chromium() {
+	command -v chromium || command -v chromium-browser || command -v google-chrome
+} >/dev/null
+
 packages=()
 has_java || packages+=(default-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
@@ -31,6 +40,7 @@ command -v ps >/dev/null || packages+=(procps)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 command -v dot >/dev/null || packages+=(graphviz)
+has_chromium || packages+=(chromium)
 if is_root; then
 	command -v setpriv >/dev/null || packages+=(util-linux)
 fi

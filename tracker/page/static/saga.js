@@ -72,6 +72,7 @@ class View {
   }
 
   show(data) {
+    data.verdict ||= `${data.saga.status}, and the tracker was started without what says why`;
     const old = this.data?.verdict;
     this.data = data;
     const { saga } = data;
