@@ -1,12 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
-<<<<<<< HEAD
-# Maven for Kafka and the schema registry, the servers of PostgreSQL and Redis, Node and Graphviz, which read
-# what Choreo writes, and a few small tools. On Debian and its like, as root; elsewhere it
-=======
-# Maven for Kafka and the schema registry, the PostgreSQL server, Node and Graphviz, which read
-# what Choreo writes, Chromium, in which the page is looked at, and a few small tools. On Debian and its like, as root; elsewhere it
->>>>>>> t-page
+# Maven for Kafka and the schema registry, the servers of PostgreSQL and Redis, Node and Graphviz,
+# which read what Choreo writes, Chromium, in which the page is looked at, and a few small tools.
+# On Debian and its like, as root; elsewhere it
 # says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh

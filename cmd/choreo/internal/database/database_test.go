@@ -18,12 +18,12 @@ func ExampleOpen() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	db, err := database.Open(context.Background(), "sqlite:"+filepath.Join(dir, "shop.db"), "", database.Outbox, true)
 	if err != nil {
 		panic(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	have, _, err := db.Version(context.Background())
 	fmt.Println(db.Kind, have, err)
 	// Output: SQLite 0 <nil>
