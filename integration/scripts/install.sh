@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
-# Maven for Kafka and the schema registry, the servers of PostgreSQL and Redis, Node and Graphviz,
-# which read what Choreo writes, Chromium, in which the page is looked at, and a few small tools.
-# On Debian and its like, as root; elsewhere it
-# says what is missing.
+# Maven for Kafka and the schema registry, the servers of PostgreSQL and Redis, Node and
+# Graphviz, which read what Choreo writes, Chromium, in which the page is looked at, and a few
+# small tools. On Debian and its like, as root; elsewhere it says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
