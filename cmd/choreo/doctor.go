@@ -111,10 +111,10 @@ func (d *patient) examine(ctx context.Context) []check {
 		defer cancel()
 		look(ctx)
 	}
+	reached := false
 	if len(d.settings.Brokers) == 0 {
 		d.warn("brokers", "say --brokers host:port to have the cluster looked at", "none are named, so that only the tracker is asked")
 	} else {
-		reached := false
 		timed(func(ctx context.Context) { reached = d.brokers(ctx) })
 		if reached {
 			for _, look := range []func(context.Context){d.published, d.topics, d.agreement, d.heard, d.behind, d.clocks, d.dead} {
@@ -122,7 +122,7 @@ func (d *patient) examine(ctx context.Context) []check {
 			}
 		}
 	}
-	if len(d.settings.Brokers) > 0 || len(d.settings.Registry) > 0 {
+	if reached || len(d.settings.Registry) > 0 {
 		timed(d.schemas)
 	}
 	if d.settings.Tracker != "" {

@@ -122,7 +122,7 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener, handlers [
 			return nil
 		})
 		s.config.Log.Info("Serving", zap.Stringer("address", l.Addr()), zap.String("base_path", s.config.BasePath),
-			zap.Bool("authentication", s.config.authenticated()), zap.Bool("tls", srv.TLSConfig != nil))
+			zap.Bool("authentication", s.config.authenticated()), zap.Bool("tls", s.config.TLS != nil))
 	}
 	return group.Wait()
 }

@@ -33,7 +33,7 @@ type Database struct {
 	Version func(ctx context.Context) (have, want int, err error)
 	// Migrate brings the tables to this build's version.
 	Migrate func(ctx context.Context) error
-	// Now returns the database's clock.
+	// Now returns the database's clock; nil where it has none of its own.
 	Now func(ctx context.Context) (time.Time, error)
 	// Close closes it.
 	Close func() error
@@ -76,7 +76,6 @@ func openSQLite(file string, tables Tables, create bool) (*Database, error) {
 	store := sqlite.New(db, nil)
 	return &Database{
 		Kind: "SQLite", Version: store.Version, Migrate: store.Migrate, Close: db.Close,
-		Now: func(context.Context) (time.Time, error) { return time.Now(), nil }, // it has none of its own
 	}, nil
 }
 

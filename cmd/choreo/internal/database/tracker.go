@@ -1,9 +1,7 @@
 package database
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -18,7 +16,6 @@ func trackerSQLite(file string) (*Database, error) {
 	}
 	return &Database{
 		Kind: "SQLite", Version: model.Version, Migrate: model.Migrate, Close: model.Close,
-		Now: func(context.Context) (time.Time, error) { return time.Now(), nil }, // as of an outbox
 	}, nil
 }
 
