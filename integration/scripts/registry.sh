@@ -66,7 +66,8 @@ start() {
 	port=$(choose_port "${CHOREO_REGISTRY_PORT:-}" "$port_file" 18081)
 	answers "$port" && die "port $port is taken by another program: set CHOREO_REGISTRY_PORT (0 for any free port)"
 	mkdir -p "$data"
-	export QUARKUS_HTTP_HOST=127.0.0.1 HTTP_PORT=$port REGISTRY_DATASOURCE_URL="jdbc:h2:file:$data/schemas"
+	# WRITE_DELAY=0: what was registered survives a kill that follows at once.
+	export QUARKUS_HTTP_HOST=127.0.0.1 HTTP_PORT=$port REGISTRY_DATASOURCE_URL="jdbc:h2:file:$data/schemas;WRITE_DELAY=0"
 	pid=$(launch "$port" "$java" "-Xmx${CHOREO_REGISTRY_HEAP:-256m}" -Djava.awt.headless=true -jar "$(program)")
 	say "Apicurio Registry $(version) serves on 127.0.0.1:$port (process $pid, log $log)"
 }
