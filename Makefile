@@ -8,12 +8,14 @@ LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 KAFKA := integration/scripts/kafka.sh
 POSTGRES := integration/scripts/postgres.sh
 REGISTRY := integration/scripts/registry.sh
+REDIS := integration/scripts/redis.sh
 
 # What tests and benchmarks need to know of the local servers.
 SERVERS = CHOREO_TEST_REQUIRE_SERVERS=1 \
 	CHOREO_TEST_BROKERS=$$($(KAFKA) brokers) CHOREO_TEST_KAFKA_CONTROL=$(abspath $(KAFKA)) \
 	CHOREO_TEST_POSTGRES="$$($(POSTGRES) dsn)" CHOREO_TEST_POSTGRES_CONTROL=$(abspath $(POSTGRES)) \
-	CHOREO_TEST_REGISTRY=$$($(REGISTRY) url) CHOREO_TEST_REGISTRY_CONTROL=$(abspath $(REGISTRY))
+	CHOREO_TEST_REGISTRY=$$($(REGISTRY) url) CHOREO_TEST_REGISTRY_CONTROL=$(abspath $(REGISTRY)) \
+	CHOREO_TEST_REDIS=$$($(REDIS) url) CHOREO_TEST_REDIS_CONTROL=$(abspath $(REDIS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -37,7 +39,7 @@ race: ## the same under the race detector
 	go test -race ./...
 
 .PHONY: integration
-integration: servers-up ## run the tests on real Kafka, PostgreSQL and a schema registry, which it starts
+integration: servers-up ## run the tests on real Kafka, PostgreSQL, Redis and a schema registry, which it starts
 	$(SERVERS) go test -race -count=1 -p 1 -timeout 15m ./integration/...
 
 .PHONY: chaos
@@ -99,25 +101,29 @@ servers-install: ## install what the local servers need (Debian, as root)
 	integration/scripts/install.sh
 
 .PHONY: servers-up
-servers-up: ## start a local Apache Kafka, PostgreSQL and schema registry; nothing if they run
+servers-up: ## start a local Apache Kafka, PostgreSQL, Redis and schema registry; nothing if they run
 	@$(KAFKA) start
 	@$(POSTGRES) start
 	@$(REGISTRY) start
+	@$(REDIS) start
 
 .PHONY: servers-down
 servers-down: ## stop them; their data stay
 	@$(KAFKA) stop
 	@$(POSTGRES) stop
 	@$(REGISTRY) stop
+	@$(REDIS) stop
 
 .PHONY: servers-status
 servers-status: ## say whether and where they run
 	@$(KAFKA) status || true
 	@$(POSTGRES) status || true
 	@$(REGISTRY) status || true
+	@$(REDIS) status || true
 
 .PHONY: servers-clean
 servers-clean: ## stop them and delete their data
 	@$(KAFKA) clean
 	@$(POSTGRES) clean
 	@$(REGISTRY) clean
+	@$(REDIS) clean

@@ -47,7 +47,7 @@ func arbitrate(d *Definition, step string, row Row, ev *Event) Decision {
 	switch row.State {
 	case RowQueued, RowOpen, RowClosed:
 		to := &decision.Row
-		to.State, to.Failure, to.Noted, to.Inputs = RowClosed, ev.Failure, nil, nil
+		to.State, to.Failure, to.Noted, to.Inputs, to.Origin = RowClosed, ev.Failure, nil, nil, row.Origin.spent()
 	case RowNone, RowWaiting, RowRetrying, RowPending:
 		decision = skip(step, row)
 	default: // skipped or failed already
@@ -124,7 +124,7 @@ func reactSaga(d *Definition, row Row, ev *Event) Decision {
 		return firstTurn(row, ev)
 	case turns && row.State == RowOpen, ev.Type == Aborted && row.State == RowQueued:
 		// Queued: the pivot's owner needs no Started to answer.
-		to.State, to.Failure, to.Inputs, decision.Changed = RowClosed, ev.Failure, nil, true
+		to.State, to.Failure, to.Inputs, to.Origin, decision.Changed = RowClosed, ev.Failure, nil, row.Origin.spent(), true
 		if ev.Keep {
 			to.Kept, to.Settled = true, []string{ev.Step}
 		}
@@ -147,8 +147,10 @@ func Admit(_ *Definition, row Row) Decision {
 		return Decision{Row: row}
 	}
 	input, _ := row.Input("")
-	row.State, row.Inputs = RowOpen, nil
-	return Decision{Row: row, Changed: true, Emit: []Emission{{Type: Started, Output: input}}}
+	// A tag that is wrong is none: whoever queued the saga has checked them.
+	tags, _ := ParseTags(row.Origin.Tags)
+	row.State, row.Inputs, row.Origin = RowOpen, nil, row.Origin.spent()
+	return Decision{Row: row, Changed: true, Emit: []Emission{{Type: Started, Output: input, Tags: tags}}}
 }
 
 // Overdue is what the initiator does when the saga's deadline has passed: it asks for

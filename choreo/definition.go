@@ -227,7 +227,8 @@ func (d *Definition) Reacts(owned []string, t EventType, step string) bool {
 	case RetryRequested, ResolveRequested:
 		return slices.Contains(owned, step)
 	case AbortRejected, StepStuck, CommandRejected,
-		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected: // those of parking are nothing to a row
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected, // those of parking are nothing to a row
+		StartRequested, StartRejected: // nor what comes before it
 	}
 	return false
 }

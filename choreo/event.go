@@ -7,6 +7,13 @@ type EventType string
 
 // The events of a saga log.
 const (
+	// StartRequested asks the service in Target to start the saga, whose input is the payload.
+	// It stands before Started, and concerns nobody else. The service answers with Started or
+	// with StartRejected.
+	StartRequested EventType = "choreo.saga.start-requested"
+	// StartRejected is the service's no to StartRequested, and why. Where there is a saga of this
+	// id already (the code of its Failure is then "exists"), nothing has happened to it.
+	StartRejected EventType = "choreo.saga.start-rejected"
 	// Started is the first event of every saga; its payload is the saga's input.
 	Started EventType = "choreo.saga.started"
 	// AbortRequested asks the arbiter to turn the saga back: a cancel, a deadline, or with
@@ -62,6 +69,7 @@ const (
 )
 
 var eventTypes = map[EventType]bool{
+	StartRequested: false, StartRejected: false,
 	Started: false, AbortRequested: false, Aborted: false, AbortRejected: false,
 	SagaParked: false, SagaReleased: false, ReleaseRequested: false, ReleaseRejected: false,
 	StepCompleted: true, StepFailed: true, StepSkipped: true, StepStuck: true,
@@ -86,7 +94,7 @@ type Event struct {
 	Source      string    // the service that emitted it
 	Initiator   string    // the service that started the saga
 	Time        time.Time // when the emitting transaction ran, on that service's clock
-	CausationID string    // the event that it reacts to; empty for Started
+	CausationID string    // the event that it reacts to; of Started: StartRequested, or empty
 	Attempt     int       // of Execute or Compensate, from 1; 0 where none ran
 
 	Bypassed bool // StepCompleted: a false condition or a failed optional step
@@ -99,8 +107,10 @@ type Event struct {
 
 	By      string  // commands and their answers: who gave the command
 	Note    string  // commands and their answers: why they were given
-	Target  string  // ReleaseRequested: the service that is to try again
+	Target  string  // ReleaseRequested, StartRequested: the service that they are for
 	Resolve Resolve // ResolveRequested
+
+	Tags map[string]string // Started, StartRequested: what the saga is found by; see CheckTags
 
 	ContentType string   // of Payload
 	Payload     []byte   // saga input, or the step's output; never nil on the wire

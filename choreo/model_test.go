@@ -117,7 +117,7 @@ func anyEvents(t *rapid.T, d *Definition) []*Event {
 	types := []EventType{
 		Started, AbortRequested, Aborted, AbortRejected, StepCompleted, StepCompleted, StepCompleted,
 		StepFailed, StepSkipped, StepStuck, StepCompensated, CompensationFailed,
-		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected,
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected, StartRequested, StartRejected,
 	}
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *Event {
 		ev := &Event{Type: rapid.SampledFrom(types).Draw(t, "type"), Partition: 3, Payload: []byte("x")}

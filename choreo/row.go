@@ -61,7 +61,7 @@ type Row struct {
 	Inputs    []Output // outputs that came with the triggers; queued: the saga's input
 	Output    Output   // completed: its own
 	Failure   *Failure // the last one
-	Origin    Origin   // retrying, pending, undoing: what later events of the step refer to
+	Origin    Origin   // retrying, pending, undoing, queued: what later events of the step refer to
 }
 
 // Origin is what a row keeps of the event that it reacts to, for the events that it
@@ -71,6 +71,7 @@ type Origin struct {
 	CausationID string
 	TraceParent string
 	TraceState  string
+	Tags        string // queued: the saga's, as FormatTags writes them
 	Commands    string // ids of the operators' commands that were answered; see Answered. Kept to the end
 }
 
@@ -147,7 +148,8 @@ type Emission struct {
 	Failure  *Failure
 	Output   Output // StepCompleted: the step's output; Started: the saga's input
 	Carried  []Output
-	By, Note string // of a command, or of the one that it answers
-	Target   string // ReleaseRequested
+	By, Note string            // of a command, or of the one that it answers
+	Target   string            // ReleaseRequested
+	Tags     map[string]string // Started
 	Resolve  Resolve
 }

@@ -37,7 +37,7 @@ func React(d *Definition, step string, row Row, ev *Event) Decision {
 			return command(d, step, row, ev) // R11
 		}
 	case AbortRejected, StepStuck, CommandRejected,
-		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected:
+		SagaParked, SagaReleased, ReleaseRequested, ReleaseRejected, StartRequested, StartRejected:
 	}
 	return Decision{Row: row} // R10
 }

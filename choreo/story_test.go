@@ -108,6 +108,7 @@ var shortTypes = map[EventType]string{
 	StepCompensated: "Compensated", CompensationFailed: "CompensationFailed",
 	RetryRequested: "RetryRequested", ResolveRequested: "ResolveRequested", CommandRejected: "CommandRejected",
 	SagaParked: "Parked", SagaReleased: "Released", ReleaseRequested: "ReleaseRequested", ReleaseRejected: "ReleaseRejected",
+	StartRequested: "StartRequested", StartRejected: "StartRejected",
 }
 
 // eventName prints an event as stories write it: "Failed(b) keep".

@@ -126,7 +126,8 @@ func (db *outboxDatabase) get(schema string) func(context.Context, string) (stri
 	}
 }
 
-func (db *outboxDatabase) config(t *testing.T, wires *wires) *pgxpool.Config {
+func (db *outboxDatabase) config(t testing.TB, wires *wires) *pgxpool.Config {
+	t.Helper()
 	config, err := pgxpool.ParseConfig(db.dsn)
 	require.NoError(t, err)
 	config.MaxConns = 16
@@ -136,7 +137,8 @@ func (db *outboxDatabase) config(t *testing.T, wires *wires) *pgxpool.Config {
 	return config
 }
 
-func (db *outboxDatabase) pool(t *testing.T, wires *wires) *pgxpool.Pool {
+func (db *outboxDatabase) pool(t testing.TB, wires *wires) *pgxpool.Pool {
+	t.Helper()
 	pool, err := pgxpool.NewWithConfig(t.Context(), db.config(t, wires))
 	require.NoError(t, err)
 	t.Cleanup(func() {

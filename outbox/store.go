@@ -46,6 +46,10 @@ type Store[Tx any] interface {
 	// limit goes alone. Any number of processes may prune at once.
 	Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error)
 
+	// Waiting tells what waits here for something else than the next event, for people to look
+	// at: up to limit rows, and how many sagas stand where. It locks nothing.
+	Waiting(ctx context.Context, limit int) (Waiting, error)
+
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 
@@ -179,6 +183,41 @@ type Due struct {
 	State   choreo.RowState
 	// Attempt is that of the row. A row with another one has been acted on since.
 	Attempt int
+}
+
+// Waiting is what waits in a service's database. Counts go up to [WaitingMax].
+type Waiting struct {
+	// Rows come in this order: what waits without a time, such as for an operator, the oldest
+	// first, and then what is due, the soonest first.
+	Rows []WaitingRow
+	// Parked is how many sagas the service has parked, of the rows that are due soonest.
+	Parked int
+	Open   int // sagas that it has started and that have not closed
+	Queued int // sagas that wait for their start
+}
+
+// WaitingMax is up to where Waiting counts.
+const WaitingMax = 10_000
+
+// WaitingRow is a step that waits for its next attempt, an answer from outside or an operator,
+// or under [choreo.ParkedRow] a saga that is parked.
+type WaitingRow struct {
+	SagaID  SagaID
+	Version int // of the definition; 0: not known
+	Step    string
+	State   choreo.RowState
+	Stuck   bool
+	Attempt int
+	DueIn   time.Duration // as in StepRow, at least 1 µs; 0: without a time
+	// Age is how long ago the row was written, or another one of its saga, at least 1 µs.
+	Age     time.Duration
+	Failure *choreo.Failure
+}
+
+// WithoutTime reports whether a row that is not due waits all the same: for an operator, or for
+// an answer from outside.
+func WithoutTime(state choreo.RowState) bool {
+	return state == choreo.RowUndoFailed || state == choreo.RowPending
 }
 
 // Entry is a row of choreo_outbox: a record that is to reach the log.

@@ -189,5 +189,9 @@ func (v *view[Tx]) admit() {
 		d.Row.Home = v.p.homes.of(v.p.topicOf[v.id.Saga], v.id.ID)
 	}
 	v.saga.DueIn = v.role.def.Deadline()
-	v.apply(choreo.SagaRow, d, &choreo.Event{Initiator: v.p.cfg.Service, Partition: d.Row.Home})
+	from := v.saga.Origin // of who asked for the start, if it was asked for on the log
+	v.apply(choreo.SagaRow, d, &choreo.Event{
+		Initiator: v.p.cfg.Service, Partition: d.Row.Home,
+		ID: from.CausationID, TraceParent: from.TraceParent, TraceState: from.TraceState,
+	})
 }

@@ -97,6 +97,11 @@ type Config struct {
 	// NoRelay leaves the outbox to somebody else: another process or a Debezium
 	// connector. Default: the participant runs a relay.
 	NoRelay bool
+	// StatusEvery is how often this process tells in the topic topics.Names.Participants how it
+	// stands: what it reads, what waits in its database and why (see topics.Status). It is for
+	// people and their tools; no saga waits for it. Where there is no such topic it tells
+	// nothing. Default: 10 s; negative: never.
+	StatusEvery time.Duration
 	// Build names this build of the program to people, in the contract that the service publishes.
 	// Default: the version that the Go toolchain has put into the program, or else its revision.
 	Build string
@@ -189,6 +194,7 @@ func (c *Config) fill() {
 	setDefault(&c.RelayPoll, time.Second)
 	setDefault(&c.ClockPoll, time.Second)
 	setDefault(&c.PruneEvery, time.Minute)
+	setDefault(&c.StatusEvery, 10*time.Second)
 	setDefault(&c.RetryInPlace, 50*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

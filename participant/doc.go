@@ -74,6 +74,19 @@
 // version in Config.Sagas, also one that has no step in it any more; whatever comes too early is
 // parked meanwhile.
 //
+// # Starts on request
+//
+// A saga is also started where StartRequested stands in its log, such as for an operator's tool
+// (see topics/command), if Config.Service is its target. The service answers once with Started,
+// in the same partition, or with StartRejected, whose code says why not: "exists", "unknown-version",
+// "not-initiator" (it owns no first step of the saga), "undecodable-payload" or "invalid-id". A
+// request that is older than Config.Horizon is dead-lettered.
+//
+// # Status
+//
+// Each process tells every Config.StatusEvery how it stands, and what waits in its database and
+// why, in the topic topics.Names.Participants: see topics.Status. No saga waits for that.
+//
 // # Bounds
 //
 // What is over a bound waits, it does not fail. Other saga frameworks bound by settings such

@@ -31,7 +31,7 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 	switch _, known := p.topicOf[head.Saga]; {
 	case !known:
 		return true
-	case head.Type == choreo.ReleaseRequested:
+	case head.Type == choreo.ReleaseRequested, head.Type == choreo.StartRequested:
 		return head.Target == p.cfg.Service
 	case r == nil:
 		return mayConcern(head.Type)
@@ -49,7 +49,7 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 func mayConcern(t choreo.EventType) bool {
 	switch t {
 	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected,
-		choreo.AbortRejected, choreo.StepStuck, choreo.CommandRejected:
+		choreo.StartRequested, choreo.StartRejected, choreo.AbortRejected, choreo.StepStuck, choreo.CommandRejected:
 		return false
 	default:
 		return true
@@ -108,10 +108,13 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 // doReceived does what the rules make of one event, parks it, or dead-letters it where it
 // is too old.
 func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev received[Tx]) error {
-	if ev.Type == choreo.ReleaseRequested {
-		if ev.Target != p.cfg.Service {
-			return nil
-		}
+	switch {
+	case ev.Type != choreo.ReleaseRequested && ev.Type != choreo.StartRequested:
+	case ev.Target != p.cfg.Service:
+		return nil
+	case ev.Type == choreo.StartRequested:
+		return p.startRequested(ctx, id, ev)
+	default:
 		return p.release(ctx, id, nil, ev.Event)
 	}
 	var tooOld error
@@ -276,7 +279,7 @@ func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]th
 // that most likely none needs a handler, and none can be stale.
 func (t *thread[Tx]) quiet() bool {
 	for _, ev := range t.events {
-		if ev.role == nil || ev.Type == choreo.ReleaseRequested || ev.role.needsRow(ev.Event) {
+		if ev.role == nil || ev.Type == choreo.ReleaseRequested || ev.Type == choreo.StartRequested || ev.role.needsRow(ev.Event) {
 			return false
 		}
 	}

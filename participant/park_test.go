@@ -299,6 +299,7 @@ func TestNoticesAreNeverParked(t *testing.T) {
 		choreo.StepCompensated: true, choreo.CompensationFailed: true, choreo.Aborted: true, choreo.AbortRequested: true,
 		choreo.RetryRequested: true, choreo.ResolveRequested: true, choreo.ReleaseRequested: true,
 		choreo.SagaParked: false, choreo.SagaReleased: false, choreo.ReleaseRejected: false,
+		choreo.StartRequested: true, choreo.StartRejected: false,
 		choreo.AbortRejected: false, choreo.StepStuck: false, choreo.CommandRejected: false,
 	} {
 		ev := event(typ, "", "17", "{}")
@@ -308,7 +309,7 @@ func TestNoticesAreNeverParked(t *testing.T) {
 		}
 		rec := topics.Encode(ev, "choreo.order.events")
 		require.Equal(t, want, s.concerns(&rec), typ)
-		if typ == choreo.ReleaseRequested {
+		if typ == choreo.ReleaseRequested || typ == choreo.StartRequested {
 			ev.Target = "orders"
 			rec = topics.Encode(ev, "choreo.order.events")
 			require.False(t, s.concerns(&rec))

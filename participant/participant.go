@@ -44,6 +44,8 @@ type Participant[Tx any] struct {
 	hastened atomic.Bool
 	horizon  time.Duration // see Config.Horizon; 0: none. Set before anything is read
 	faults   []error       // of Handle, reported by Run
+	// told: the topic of statuses exists.
+	told bool
 	// definitions: the topic of contracts exists. compare finds contradictions between them.
 	definitions bool
 	compare     func(definition.Contract, []definition.Contract) []definition.Finding
@@ -172,6 +174,7 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { p.runClock(ctx) })
 	loops.Go(func() { p.runPrune(ctx) })
+	loops.Go(func() { p.runStatus(ctx) })
 	err := p.log.Consume(ctx, topics.ConsumeConfig{
 		Group:          p.names.Group(p.cfg.Service),
 		Topics:         p.topics(),
@@ -195,13 +198,15 @@ func (p *Participant[Tx]) topics() []string { return slices.Sorted(maps.Values(p
 
 // checkTopics waits for the broker and makes sure that the topics exist.
 func (p *Participant[Tx]) checkTopics(ctx context.Context) error {
-	definitions := p.names.Definitions()
-	have, err := awaitTopics(ctx, p.log, append(p.topics(), p.names.DeadLetters()), []string{definitions}, &p.outage, p.cfg.OutageBackoff)
+	definitions, participants := p.names.Definitions(), p.names.Participants()
+	have, err := awaitTopics(ctx, p.log, append(p.topics(), p.names.DeadLetters()), []string{definitions, participants}, &p.outage, p.cfg.OutageBackoff)
 	if err != nil {
 		return fmt.Errorf("participant %s: %w", p.cfg.Service, err)
 	}
 	_, p.definitions = have[definitions]
+	_, p.told = have[participants]
 	delete(have, definitions)
+	delete(have, participants)
 	p.homes.set(have)
 	return p.setHorizon(have)
 }

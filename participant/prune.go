@@ -46,7 +46,15 @@ var errStale = errors.New("older than Config.Horizon: rows that would show it to
 // It is to be asked under the saga's lock. Asked before, a process that is then
 // paused for longer than the margin would find the row pruned, and act a second time.
 func (p *Participant[Tx]) stale(r *role[Tx], ev *choreo.Event, recorded time.Time) error {
-	if p.horizon <= 0 || !r.needsRow(ev) {
+	if !r.needsRow(ev) {
+		return nil
+	}
+	return p.tooOld(ev, recorded)
+}
+
+// tooOld is stale for an event that needs a row.
+func (p *Participant[Tx]) tooOld(ev *choreo.Event, recorded time.Time) error {
+	if p.horizon <= 0 {
 		return nil
 	}
 	now := p.world.Now()

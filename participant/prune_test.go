@@ -46,6 +46,7 @@ func (d *desk) make(config participant.Config) *participant.Participant[*memory.
 func (d *desk) makeOn(store *memory.Store, config participant.Config) *participant.Participant[*memory.Tx] {
 	d.t.Helper()
 	config.Service = "bank"
+	config.StatusEvery = -1 // months pass, and nobody looks
 	if config.Sagas == nil {
 		config.Sagas = []choreo.AnySaga{loans}
 	}

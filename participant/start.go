@@ -3,6 +3,7 @@ package participant
 import (
 	"context"
 	"fmt"
+	"maps"
 	"unicode"
 	"unicode/utf8"
 
@@ -27,17 +28,36 @@ const maxSagaID = 255
 //
 // After an error the saga may have been started where the error wraps
 // outbox.ErrUnknownOutcome; calling again with the same id is always safe.
-func Start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In) (Ref, error) {
-	return start(ctx, p, saga, id, input, begin(ctx, p))
+func Start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, options ...StartOption) (Ref, error) {
+	return start(ctx, p, saga, id, input, begin(ctx, p), options)
 }
 
 // StartTx is [Start] in the caller's own transaction: the saga starts when that
 // commits, and never if it does not.
-func StartTx[Tx, In any](ctx context.Context, p *Participant[Tx], tx Tx, saga *choreo.Saga[In], id string, input In) (Ref, error) {
-	return start(ctx, p, saga, id, input, join(ctx, p, tx))
+func StartTx[Tx, In any](ctx context.Context, p *Participant[Tx], tx Tx, saga *choreo.Saga[In], id string, input In, options ...StartOption) (Ref, error) {
+	return start(ctx, p, saga, id, input, join(ctx, p, tx), options)
 }
 
-func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, open opener[Tx]) (Ref, error) {
+// StartOption says more of a saga that [Start] and [StartTx] start. See [WithTags].
+type StartOption interface{ add(*startOptions) }
+
+type startOptions struct{ tags map[string]string }
+
+type withTags map[string]string
+
+func (t withTags) add(o *startOptions) {
+	if o.tags == nil {
+		o.tags = make(map[string]string, len(t))
+	}
+	maps.Copy(o.tags, t)
+}
+
+// WithTags gives a saga tags by which people find it, such as a customer's number; see
+// choreo.CheckTags for what they may be. They stand in its Started event, for all to read.
+// Those of several such options are joined.
+func WithTags(tags map[string]string) StartOption { return withTags(tags) }
+
+func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, open opener[Tx], options []StartOption) (Ref, error) {
 	fail := func(err error) (Ref, error) { return Ref{}, fmt.Errorf("start saga %s: %w", saga.Definition, err) }
 	r := p.roles[version{saga.Name(), saga.Version()}]
 	if r == nil || r.def != saga.Definition {
@@ -47,6 +67,13 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 		id = p.world.NewID()
 	}
 	if err := checkSagaID(id); err != nil {
+		return fail(err)
+	}
+	var with startOptions
+	for _, o := range options {
+		o.add(&with)
+	}
+	if err := choreo.CheckTags(with.tags); err != nil {
 		return fail(err)
 	}
 	payload, err := encodeFor(ctx, p, saga.Definition, "", input)
@@ -64,15 +91,7 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 		return ref, nil
 	}
 	v := p.newView(unit, key)
-	v.role, v.version = r, saga.Version()
-	v.saga = &outbox.SagaRow{SagaID: key, Version: saga.Version(), DueIn: atOnce, Row: choreo.Row{
-		State: choreo.RowQueued, Home: p.homes.of(p.topicOf[key.Saga], id),
-		Inputs: []choreo.Output{payload},
-	}}
-	v.change(choreo.SagaRow)
-	if p.cfg.MaxOpenSagas == 0 {
-		v.admit()
-	}
+	v.start(r, p.homes.of(p.topicOf[key.Saga], id), payload, choreo.Origin{Tags: choreo.FormatTags(with.tags)})
 	var changes outbox.Changes
 	v.collect(&changes)
 	if err := unit.Commit(ctx, changes); err != nil {
@@ -83,6 +102,18 @@ func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Sag
 		p.clock.soon()
 	}
 	return ref, nil
+}
+
+// start makes the saga's row, and starts the saga unless it has to be admitted first.
+func (v *view[Tx]) start(r *role[Tx], home int32, input choreo.Output, origin choreo.Origin) {
+	v.role, v.version = r, r.def.Version()
+	v.saga = &outbox.SagaRow{SagaID: v.id, Version: v.version, DueIn: atOnce, Row: choreo.Row{
+		State: choreo.RowQueued, Home: home, Inputs: []choreo.Output{input}, Origin: origin,
+	}}
+	v.change(choreo.SagaRow)
+	if v.p.cfg.MaxOpenSagas == 0 {
+		v.admit()
+	}
 }
 
 func checkSagaID(id string) error {

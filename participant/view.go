@@ -57,7 +57,8 @@ func (v *view[Tx]) play(ev *choreo.Event) {
 // saga runs. Who asks for something may not know it, nor who answers without having a row.
 func tellsVersion(t choreo.EventType) bool {
 	switch t {
-	case choreo.AbortRequested, choreo.Aborted, choreo.RetryRequested, choreo.ResolveRequested, choreo.ReleaseRequested:
+	case choreo.AbortRequested, choreo.Aborted, choreo.RetryRequested, choreo.ResolveRequested, choreo.ReleaseRequested,
+		choreo.StartRequested:
 		return false
 	default:
 		return true
@@ -159,7 +160,7 @@ func (v *view[Tx]) emit(home int32, emissions []choreo.Emission, ev *choreo.Even
 			Step: e.Step, Source: v.p.cfg.Service, Initiator: ev.Initiator, Time: v.p.world.Now(),
 			CausationID: ev.ID, Attempt: e.Attempt, Bypassed: e.Bypassed, Keep: e.Keep, Failure: e.Failure,
 			ContentType: e.Output.ContentType, Payload: e.Output.Data, Carried: e.Carried,
-			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve, Force: e.Force,
+			By: e.By, Note: e.Note, Target: e.Target, Resolve: e.Resolve, Force: e.Force, Tags: e.Tags,
 			Elsewhere:   elsewhere && e.Type == choreo.AbortRequested,
 			TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 			Partition: home,

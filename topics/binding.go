@@ -37,6 +37,7 @@ const (
 	hNote        = "ce_note"
 	hTarget      = "ce_target"
 	hResolve     = "ce_resolve"
+	hTags        = "ce_tags"
 	hErrClass    = "ce_errorclass"
 	hErrCode     = "ce_errorcode"
 	hErrMessage  = "ce_errormessage"
@@ -132,6 +133,7 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	add(hNote, storable(ev.Note))
 	add(hTarget, ev.Target)
 	add(hResolve, string(ev.Resolve))
+	add(hTags, choreo.FormatTags(ev.Tags))
 	if f := ev.Failure; f != nil {
 		add(hErrClass, storable(string(f.Class)))
 		add(hErrCode, storable(f.Code))
@@ -157,7 +159,7 @@ type Head struct {
 	Step      string
 	Initiator string
 	Source    string // the service that emitted it; empty where the header is missing
-	Target    string // ReleaseRequested: the service that it is for
+	Target    string // ReleaseRequested, StartRequested: the service that they are for
 }
 
 // ReadHead reads the head of an event from a record's headers, without decoding the
@@ -203,7 +205,7 @@ func ReadHead(rec *choreo.Record) (Head, error) {
 	if err := required(hSaga, head.Saga); err != nil {
 		return Head{}, err
 	}
-	if known == choreo.ReleaseRequested {
+	if known == choreo.ReleaseRequested || known == choreo.StartRequested {
 		if err := required(hTarget, head.Target); err != nil {
 			return Head{}, err
 		}
@@ -305,6 +307,10 @@ func decodeHeader(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (
 		ev.Note = storable(string(h.Value))
 	case hResolve:
 		ev.Resolve = choreo.Resolve(storable(string(h.Value)))
+	case hTags:
+		if ev.Tags, err = choreo.ParseTags(string(h.Value)); err != nil {
+			return &DecodeError{Header: hTags, Err: err}
+		}
 	case hErrClass:
 		failure.Class = choreo.Class(storable(string(h.Value)))
 	case hErrCode:
@@ -351,6 +357,7 @@ var knownTypes = [...]choreo.EventType{
 	choreo.AbortRequested, choreo.Aborted, choreo.AbortRejected, choreo.StepStuck, choreo.CompensationFailed,
 	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
 	choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected,
+	choreo.StartRequested, choreo.StartRejected,
 }
 
 func number(header string, value []byte, least int) (int, error) {

@@ -49,6 +49,7 @@ var eventTypes = []choreo.EventType{
 	choreo.StepCompensated, choreo.CompensationFailed,
 	choreo.RetryRequested, choreo.ResolveRequested, choreo.CommandRejected,
 	choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected,
+	choreo.StartRequested, choreo.StartRejected,
 }
 
 func TestEveryEventComesBackAsItWas(t *testing.T) {
@@ -59,6 +60,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 	}
 	media := rapid.SampledFrom([]string{"", "application/json", "application/x-protobuf", "avro/binary"})
 	body := rapid.SliceOfN(rapid.Byte(), 0, 60)
+	tagsOf := rapid.MapOfN(rapid.StringMatching(`[a-z0-9_.-]{1,8}`), word, 0, choreo.MaxTags)
 	output := rapid.Custom(func(t *rapid.T) choreo.Output {
 		return choreo.Output{Step: name.Draw(t, "of"), ContentType: media.Draw(t, "media"), Data: body.Draw(t, "data")}
 	})
@@ -81,7 +83,10 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		if ev.Type.OfStep() {
 			ev.Step = name.Draw(t, "step")
 		}
-		if ev.Type == choreo.ReleaseRequested || rapid.Bool().Draw(t, "targeted") {
+		if tags := tagsOf.Draw(t, "tags"); len(tags) > 0 {
+			ev.Tags = tags
+		}
+		if ev.Type == choreo.ReleaseRequested || ev.Type == choreo.StartRequested || rapid.Bool().Draw(t, "targeted") {
 			ev.Target = name.Draw(t, "target")
 		}
 		if rapid.Bool().Draw(t, "failed") {

@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/choreo-go/choreo/choreo"
 )
@@ -51,6 +53,99 @@ func DeadLetter(rec *choreo.Record, topic, group string, cause error) choreo.Rec
 		Key: rec.Key, Value: rec.Value, Headers: headers,
 	}
 }
+
+// Letter is a dead letter as it stands in its topic.
+type Letter struct {
+	// Place is where the letter stands, Time when it was written.
+	Place Place
+	Time  time.Time
+	// Original is the record that could not be handled: where it was read and as it was.
+	Original choreo.Record
+	// Group is the consumer group that gave it up, see [Names.ServiceOf].
+	Group string
+	// Type is the Go type of the cause, Message its text.
+	Type, Message string
+}
+
+// Place is a place in a topic.
+type Place struct {
+	Partition int32 `json:"partition"`
+	Offset    int64 `json:"offset"`
+}
+
+func (p Place) String() string { return fmt.Sprintf("%d/%d", p.Partition, p.Offset) }
+
+// ReadDeadLetter reads what [DeadLetter] has written, or another program by the same names.
+// The original shares the record's memory. The error is a [*DecodeError].
+func ReadDeadLetter(rec *choreo.Record) (*Letter, error) {
+	l := &Letter{
+		Place: Place{rec.Partition, rec.Offset}, Time: rec.Time,
+		Original: choreo.Record{Partition: -1, Offset: -1, Key: rec.Key, Value: rec.Value},
+	}
+	for i := range rec.Headers {
+		h := &rec.Headers[i]
+		if !strings.HasPrefix(h.Key, dltPrefix) {
+			l.Original.Headers = append(l.Original.Headers, *h)
+			continue
+		}
+		if err := l.readHeader(h); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case l.Original.Topic == "":
+		return nil, &DecodeError{Header: dltTopic, Err: errMissing}
+	case l.Original.Partition < 0:
+		return nil, &DecodeError{Header: dltPartition, Err: errMissing}
+	case l.Original.Offset < 0:
+		return nil, &DecodeError{Header: dltOffset, Err: errMissing}
+	}
+	return l, nil
+}
+
+func (l *Letter) readHeader(h *choreo.Header) error {
+	size := func(n int) error {
+		if len(h.Value) != n {
+			return &DecodeError{Header: h.Key, Err: fmt.Errorf("%d bytes, %d are expected", len(h.Value), n)}
+		}
+		return nil
+	}
+	switch h.Key {
+	case dltTopic:
+		if l.Original.Topic = string(h.Value); !isText(l.Original.Topic) {
+			return &DecodeError{Header: h.Key, Err: errText}
+		}
+	case dltPartition:
+		if err := size(4); err != nil {
+			return err
+		}
+		l.Original.Partition = int32(binary.BigEndian.Uint32(h.Value))
+	case dltOffset:
+		if err := size(8); err != nil {
+			return err
+		}
+		l.Original.Offset = int64(binary.BigEndian.Uint64(h.Value))
+	case dltTimestamp:
+		if err := size(8); err != nil {
+			return err
+		}
+		l.Original.Time = time.UnixMilli(int64(binary.BigEndian.Uint64(h.Value))).UTC()
+	case dltConsumerGroup:
+		l.Group = storable(string(h.Value))
+	case dltExceptionType:
+		l.Type = storable(string(h.Value))
+	case dltExceptionMessage:
+		l.Message = storable(string(h.Value))
+	}
+	return nil
+}
+
+// particulars are what differs between messages of one cause: quoted words, ids and numbers.
+var particulars = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b0x[0-9a-fA-F]+\b|[0-9]+(?:\.[0-9]+)?`)
+
+// Cause is the message without what differs from letter to letter: quoted words, ids and numbers
+// are each replaced by "…".
+func (l *Letter) Cause() string { return particulars.ReplaceAllLiteralString(l.Message, "…") }
 
 // typeName returns the Go type of the first error in the chain that is more than a
 // wrapper with a text.

@@ -37,6 +37,7 @@ type Log interface {
 	Read(ctx context.Context, config ReadConfig, handle Handler) error
 
 	Admin
+	GroupLag
 	// Close ends all calls that are under way and releases what the log holds.
 	Close() error
 }
@@ -93,6 +94,28 @@ type Admin interface {
 	AddPartitions(ctx context.Context, name string, total int) error
 	// SetConfig changes settings of a topic and leaves all others alone.
 	SetConfig(ctx context.Context, name string, settings map[string]string) error
+}
+
+// GroupLag tells how far consumer groups are.
+type GroupLag interface {
+	// GroupLag returns how far a group is with every partition of the topics, in the order of the
+	// topics and partitions. A group that has committed nothing, also one that does not
+	// exist, is at the oldest record. The error wraps ErrUnknownTopic where there is no such topic.
+	GroupLag(ctx context.Context, group string, names ...string) ([]PartitionLag, error)
+}
+
+// PartitionLag is how far a consumer group is with a partition.
+type PartitionLag struct {
+	Topic     string
+	Partition int32
+	Committed int64 // the next offset to handle; -1: none was committed
+	Oldest    int64 // the oldest offset that is there
+	End       int64 // the offset of the next record that is written
+}
+
+// Lag returns how many offsets the group has not handled yet.
+func (l PartitionLag) Lag() int64 {
+	return max(l.End-max(l.Committed, l.Oldest), 0)
 }
 
 // TopicSpec is a topic as it should be.

@@ -53,8 +53,17 @@ func (n Names) Definitions() string { return n.namespace + ".definitions" }
 // Schemas returns the topic of payload schemas.
 func (n Names) Schemas() string { return n.namespace + ".schemas" }
 
+// Participants returns the topic in which the processes of services tell how they stand.
+func (n Names) Participants() string { return n.namespace + ".participants" }
+
 // Group returns the consumer group of a service.
 func (n Names) Group(service string) string { return n.namespace + "." + service }
+
+// ServiceOf returns the service whose consumer group this is, and false for any other group.
+func (n Names) ServiceOf(group string) (string, bool) {
+	service, inNamespace := strings.CutPrefix(group, n.namespace+".")
+	return service, inNamespace && service != ""
+}
 
 // SagaOf returns the saga whose events topic this is, and false for any other topic.
 func (n Names) SagaOf(topic string) (string, bool) {

@@ -31,7 +31,7 @@ func ExamplePlan() {
 	wanted := topics.Topology(names, []choreo.AnySaga{saga("order", 1), saga("refund", 1)}, topics.TopologyOptions{
 		Partitions: 8, Retention: -1,
 	})
-	plan, _ := topics.NewPlan(ctx, log, wanted[2:5])
+	plan, _ := topics.NewPlan(ctx, log, append(wanted[2:4:4], wanted[5]))
 	fmt.Print(plan)
 	// Output:
 	// <nil>

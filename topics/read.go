@@ -18,6 +18,9 @@ type ReadConfig struct {
 	// (any more) it begins at the oldest record. One of a partition that does not exist
 	// counts once it is added. Default: every partition from its oldest record.
 	From map[int32]int64
+	// Partitions, if set, chooses the partitions that are read, also of those that are added
+	// later. It must not block. Default: all.
+	Partitions func(partition int32) bool
 	// ToEnd ends Read when all that the topic held at its begin has been handled.
 	// Default: it goes on until its context ends.
 	ToEnd bool
@@ -52,6 +55,9 @@ func (c ReadConfig) WithDefaults() (ReadConfig, error) {
 		fault("BatchMax is %d: use a positive number, or 0 for 500", c.BatchMax)
 	} else if c.BatchMax == 0 {
 		c.BatchMax = 500
+	}
+	if c.Partitions == nil {
+		c.Partitions = func(int32) bool { return true }
 	}
 	if c.OnCaughtUp == nil {
 		c.OnCaughtUp = func() {}

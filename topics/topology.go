@@ -15,9 +15,13 @@ const (
 	settingRetention   = "retention.ms"
 	settingMinInSync   = "min.insync.replicas"
 	settingMaxMessage  = "max.message.bytes"
+	settingSegment     = "segment.ms"
 	defaultPartitions  = 12
 	defaultRetention   = 30 * 24 * time.Hour
 	deadLetterMaxBytes = 2 << 20
+	// Of a process that has gone nothing is left after a day.
+	statusRetention = 24 * time.Hour
+	statusSegment   = 10 * time.Minute
 )
 
 // TopologyOptions are the sizes of a topology. The zero value of a field is its
@@ -42,7 +46,8 @@ type TopologyOptions struct {
 // Events and dead letters expire. Tracker snapshots, definitions and schemas are
 // compacted; the latter two have one partition, for their order counts. Dead letters
 // may be larger than the broker's default of 1 MiB, for they are a record and the
-// story of its death.
+// story of its death. What processes tell of themselves is compacted, in segments that are soon
+// over, and expires in a day.
 func Topology(names Names, defs []choreo.AnySaga, opts TopologyOptions) []TopicSpec {
 	if opts.Partitions == 0 {
 		opts.Partitions = defaultPartitions
@@ -73,6 +78,10 @@ func Topology(names Names, defs []choreo.AnySaga, opts TopologyOptions) []TopicS
 	specs := []TopicSpec{
 		deadLetters,
 		spec(names.Definitions(), 1, compacted()),
+		spec(names.Participants(), 1, map[string]string{
+			settingCleanup: "compact,delete", settingRetention: strconv.FormatInt(statusRetention.Milliseconds(), 10),
+			settingSegment: strconv.FormatInt(statusSegment.Milliseconds(), 10),
+		}),
 		spec(names.Schemas(), 1, compacted()),
 	}
 	for _, saga := range sagaNames(defs) {

@@ -30,6 +30,9 @@ func TestTopologyByDefault(t *testing.T) {
 		}},
 		{Name: "shop.order.events", Partitions: 12, Settings: expiring},
 		{Name: "shop.order.tracker", Partitions: 12, Settings: compacted},
+		{Name: "shop.participants", Partitions: 1, Settings: map[string]string{
+			"cleanup.policy": "compact,delete", "retention.ms": "86400000", "segment.ms": "600000",
+		}},
 		{Name: "shop.refund.events", Partitions: 12, Settings: expiring},
 		{Name: "shop.refund.tracker", Partitions: 12, Settings: compacted},
 		{Name: "shop.schemas", Partitions: 1, Settings: compacted},
@@ -47,6 +50,6 @@ func TestTopologyOptions(t *testing.T) {
 	}, specs[2])
 
 	specs = topics.Topology(shop(t), nil, topics.TopologyOptions{Retention: -1})
-	require.Len(t, specs, 3)
+	require.Len(t, specs, 4)
 	require.Equal(t, "-1", specs[1].Settings["retention.ms"])
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,13 +24,17 @@ type cli struct {
 	// asks says that a person is there to be asked.
 	asks                     bool
 	outTerminal, errTerminal bool
-	width                    int // of the terminal, 0 where there is none
+	width, height            int // of the terminal, 0 where there is none
+	now                      func() time.Time
 
 	format string // of the report: --output
 }
 
 // run runs the command that the arguments name.
 func (c *cli) run(ctx context.Context, args []string) exit.Code {
+	if c.now == nil {
+		c.now = time.Now
+	}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(c.in)
@@ -102,7 +107,7 @@ func (c *cli) confirm(yes bool, question string) error {
 		return nil
 	}
 	if !c.asks {
-		return exit.Usagef("%s Nobody is there to answer: say --yes to go on, or --dry-run to look", question)
+		return exit.Usagef("%s Nobody is there to answer: say --yes to go on", question)
 	}
 	fmt.Fprintf(c.err, "%s [y/N] ", question)
 	var answer string

@@ -122,12 +122,12 @@ func TestAPersonIsAsked(t *testing.T) {
 	for answer, code := range map[string]exit.Code{"\n": exit.Error, "": exit.Error, "n\n": exit.Error, "later\n": exit.Error} {
 		got := run(t.Context(), func(c *cli) { c.asks, c.in = true, strings.NewReader(answer) }, apply...)
 		require.Equal(t, code, got.code)
-		require.Contains(t, got.stderr, "Make 5 changes? [y/N] ")
+		require.Contains(t, got.stderr, "Make 6 changes? [y/N] ")
 		require.Contains(t, got.stderr, "nothing was changed")
 	}
 	got := run(t.Context(), func(c *cli) { c.asks, c.in = true, strings.NewReader("Yes\n") }, apply...)
 	require.Equal(t, exit.OK, got.code, got.stderr)
-	require.Contains(t, got.stderr, "Made 5 changes.")
+	require.Contains(t, got.stderr, "Made 6 changes.")
 	got = run(t.Context(), nil, append([]string{"topics", "verify"}, apply[2:]...)...)
 	require.Equal(t, exit.OK, got.code, got.out)
 }
@@ -220,12 +220,13 @@ func TestManualPages(t *testing.T) {
 	require.Equal(t, exit.Error, got.code)
 }
 
-// The broker of demos and tests is nothing that a command line should carry along.
+// The broker of demos and tests is nothing that a command line should carry along, nor what runs
+// steps: it takes part in no saga.
 func TestTheBinaryLinksNoBroker(t *testing.T) {
 	deps, err := exec.Command("go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
 	require.Contains(t, string(deps), "github.com/choreo-go/choreo/topics/kafka\n")
-	for _, forbidden := range []string{"topics/embedded", "topics/memory", "kfake", "srfake", "testify", "\ntesting\n", "outbox", "participant"} {
+	for _, forbidden := range []string{"topics/embedded", "topics/memory", "kfake", "srfake", "testify", "\ntesting\n", "choreo/participant", "outbox/memory"} {
 		require.NotContains(t, string(deps), forbidden)
 	}
 }

@@ -22,8 +22,8 @@ func fromProcess() exit.Code {
 	c.asks = isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd())
 	c.outTerminal = isatty.IsTerminal(os.Stdout.Fd())
 	c.errTerminal = isatty.IsTerminal(os.Stderr.Fd())
-	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
-		c.width = width
+	if width, height, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		c.width, c.height = width, height
 	}
 	return c.run(ctx, os.Args[1:])
 }

@@ -12,13 +12,16 @@ func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "choreo",
 		Short: "choreographed sagas over Kafka",
-		Long: `choreo checks sagas before anything runs: their definitions, the schemas of
-their payloads, and the topics that they need. It also draws and documents them.
+		Long: `choreo shows where sagas hang and why, and mends what waits for a person. It
+checks sagas before anything runs: their definitions, the schemas of their
+payloads, and the topics that they need. It also draws and documents them.
 
 Results are on standard output, all else is on standard error. -o json and
 -o jsonl write results for programs. Scripts may rely on the exit codes, which
 'choreo help exit-codes' lists.`,
-		Example: `  choreo definition lint sagas/
+		Example: `  choreo saga list --status stuck
+  choreo saga why order 1042
+  choreo definition lint sagas/
   choreo topics plan sagas/ --brokers localhost:9092
   choreo schema check main:schemas schemas --mode full`,
 		SilenceErrors: true, SilenceUsage: true,
@@ -26,7 +29,8 @@ Results are on standard output, all else is on standard error. -o json and
 	}
 	root.Version = thisBuild().Version
 	root.SetVersionTemplate("choreo {{.Version}}\n")
-	noun(root, c.definitions(), c.schemas(), c.topicsNoun(), c.version(), c.completion(), c.man())
+	noun(root, c.sagaNoun(), c.dlqNoun(), c.participantNoun(), c.trackerNoun(), c.definitions(), c.schemas(), c.topicsNoun(),
+		c.dbNoun(), c.doctor(), c.version(), c.completion(), c.man())
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd, cmd.OutOrStdout()) })

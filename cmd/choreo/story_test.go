@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/choreo-go/choreo/definition"
 	"github.com/choreo-go/choreo/topics/embedded"
 	"github.com/choreo-go/choreo/topics/kafka"
+	"github.com/choreo-go/choreo/tracker"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what comes out into testdata")
@@ -58,6 +60,8 @@ type story struct {
 	*testing.T
 	dir              string
 	brokers, servers string
+	tracker          string // its URL
+	model            tracker.Model
 	env              map[string]string
 }
 
@@ -139,7 +143,7 @@ func (s *story) run(command string) string {
 	code := exit.OK
 	switch args[0] {
 	case "choreo":
-		c := &cli{in: s.open(in), out: &stdout, err: &stderr, env: func(name string) string { return env[name] }}
+		c := &cli{in: s.open(in), out: &stdout, err: &stderr, env: func(name string) string { return env[name] }, now: func() time.Time { return storyTime }}
 		code = c.run(s.Context(), args[1:])
 		s.checkWidth(args, stdout.String()+stderr.String())
 	case "export":
@@ -149,6 +153,8 @@ func (s *story) run(command string) string {
 		}
 	case "publish": // publish SERVICE FILE…: what the service would do when it starts
 		s.publish(args[1], args[2:])
+	case "snapshots", "statuses", "events": // FILE: what a tracker and services would write
+		s.write(args[0], args[1])
 	case "git", "cp", "mkdir", "rm", "cat", "ls":
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -193,6 +199,9 @@ func (s *story) checkWidth(args []string, said string) {
 		}
 	}
 	for text := range strings.Lines(said) {
+		if !strings.Contains(strings.TrimSpace(text), " ") {
+			continue // a word that is copied stays whole
+		}
 		require.LessOrEqual(s, utf8.RuneCountInString(strings.TrimRight(text, "\n")), 80, "%s\n%s", line, text)
 	}
 }
@@ -211,7 +220,10 @@ func (s *story) fill(command string) string {
 		s.Cleanup(registry.Close)
 		s.servers = registry.URL()
 	}
-	return strings.NewReplacer("{brokers}", s.brokers, "{registry}", s.servers, "{tmp}", s.dir).Replace(command)
+	if strings.Contains(command, "{tracker}") && s.tracker == "" {
+		s.track()
+	}
+	return strings.NewReplacer("{tracker}", s.tracker, "{brokers}", s.brokers, "{registry}", s.servers, "{tmp}", s.dir).Replace(command)
 }
 
 func (s *story) unfill(text string) string {
@@ -219,9 +231,14 @@ func (s *story) unfill(text string) string {
 	if s.brokers != "" {
 		pairs = append(pairs, s.brokers, "{brokers}")
 	}
+	if s.tracker != "" {
+		pairs = append(pairs, s.tracker, "{tracker}")
+	}
 	if s.servers != "" {
 		pairs = append(pairs, s.servers, "{registry}")
 	}
+	text = regexp.MustCompile(`\b(eyJ[\w-]{20,})`).ReplaceAllString(text, "{cursor}")
+	text = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}\b`).ReplaceAllString(text, "{id}")
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 

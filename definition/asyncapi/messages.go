@@ -115,6 +115,8 @@ func events(d *choreo.Definition) []event {
 		arbiter = []string{d.Step(p).Owner}
 	}
 	list := []event{
+		{kind: choreo.StartRequested, sender: []string{operators}},
+		{kind: choreo.StartRejected, sender: []string{initiator}},
 		{kind: choreo.Started, sender: []string{initiator}},
 		{kind: choreo.AbortRequested, sender: []string{initiator, operators}},
 		{kind: choreo.Aborted, sender: arbiter},
@@ -188,7 +190,7 @@ func (b *builder) saga(s Saga) error {
 				b.operate("receive", service, d.Name(), at)
 			}
 		}
-		if closes(d, e) {
+		if closes(d, e) || e.kind == choreo.StartRequested {
 			b.operate("receive", initiator, d.Name(), at)
 		}
 	}
@@ -249,7 +251,15 @@ func (b *builder) message(s Saga, e event, payloads map[string]payload, versionH
 		require("ce_step", headerSchema{Type: "string", Const: e.step})
 	}
 	switch e.kind {
+	case choreo.StartRequested:
+		require("ce_target", text("The service that is to start the saga."))
+		headers.Properties["ce_tags"] = text(tagsText)
+		headers.AllOf = append(headers.AllOf, headerSchema{Ref: schemaRef(stepHeaders)})
+		b.data(&m, d, e.step, payloads)
 	case choreo.Started, choreo.StepCompleted:
+		if e.kind == choreo.Started {
+			headers.Properties["ce_tags"] = text(tagsText)
+		}
 		require("ce_initiator", text("The service that started the saga."))
 		if e.bypassed {
 			require("ce_bypassed", headerSchema{Type: "string", Const: "true"})
@@ -287,12 +297,15 @@ func (b *builder) message(s Saga, e event, payloads map[string]payload, versionH
 		}
 		headers.Properties["ce_force"] = headerSchema{Type: "string", Const: "true", Description: "Turns back also what would stay as it is."}
 		headers.AllOf = append(headers.AllOf, headerSchema{Ref: schemaRef(stepHeaders)})
-	case choreo.AbortRejected, choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected, choreo.StepSkipped,
+	case choreo.StartRejected, choreo.AbortRejected, choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected, choreo.StepSkipped,
 		choreo.StepStuck, choreo.StepCompensated, choreo.CompensationFailed, choreo.RetryRequested, choreo.CommandRejected:
 		headers.AllOf = append(headers.AllOf, headerSchema{Ref: schemaRef(stepHeaders)})
 	}
 	return m
 }
+
+// tagsText describes ce_tags.
+const tagsText = "What the saga is found by: a JSON object of texts."
 
 // data gives a message what a step hands on, or for the step "" the saga's input.
 func (b *builder) data(m *message, d *choreo.Definition, step string, payloads map[string]payload) {
@@ -426,6 +439,8 @@ func summary(e event) string {
 		return "The step was passed by: its condition was false, or it is optional and failed."
 	}
 	return map[choreo.EventType]string{
+		choreo.StartRequested:     "A service is asked to start the saga; the payload is its input.",
+		choreo.StartRejected:      "The service does not start the saga, and says why.",
 		choreo.Started:            "The first event of every saga; its payload is the saga's input.",
 		choreo.AbortRequested:     "Somebody asks to turn the saga back.",
 		choreo.Aborted:            "From here on the saga goes backwards.",

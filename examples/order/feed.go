@@ -77,8 +77,12 @@ func (f *feeder) read(ctx context.Context, from io.Reader, queue chan<- contract
 // start starts one saga, and waits out a database that is away: starting again with
 // the same id is harmless.
 func (f *feeder) start(ctx context.Context, order contract.OrderPlaced) error {
+	var options []participant.StartOption
+	if tags := map[string]string{"customer": order.Customer}; choreo.CheckTags(tags) == nil { // to find it by
+		options = append(options, participant.WithTags(tags))
+	}
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		_, err := participant.Start(ctx, f.orders, f.saga, order.OrderID, order)
+		_, err := participant.Start(ctx, f.orders, f.saga, order.OrderID, order, options...)
 		if err == nil {
 			f.started(order.OrderID)
 			return nil

@@ -37,23 +37,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "order: %v\n\n%s", err, usage)
 		return exitUsage
 	}
-	r, err := runShop(ctx, o, stderr)
+	tell := func(r *report) error {
+		if o.json {
+			return r.writeJSON(stdout)
+		}
+		return r.writeTable(stdout)
+	}
+	r, err := runShop(ctx, o, stderr, tell)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "order: %v\n", err)
 		return exitBad
 	}
-	if r == nil { // a service other than orders was told to stop
-		return exitGood
-	}
-	write := r.writeTable
-	if o.json {
-		write = r.writeJSON
-	}
-	if err := write(stdout); err != nil {
-		_, _ = fmt.Fprintf(stderr, "order: %v\n", err)
-		return exitBad
-	}
-	if !r.good() {
+	if r != nil && !r.good() { // none: a service other than orders was told to stop
 		return exitBad
 	}
 	return exitGood

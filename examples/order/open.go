@@ -161,6 +161,7 @@ func (s *shop) openLog() error {
 		s.Later("the broker", broker.Close)
 		brokers = broker.Addresses()
 	}
+	s.brokers = brokers
 	log, err := kafka.New(kafka.Config{Brokers: brokers, ClientID: "choreo-order", Logger: s.logger.Named("kafka")})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/examples/order/contract"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // options are the flags.
@@ -24,6 +25,8 @@ type options struct {
 	saga                    int    // the version that new orders go by
 	build                   int    // the newest version that the services know
 	json                    bool
+	serve                   bool
+	listen                  string        // address of the page
 	reach                   time.Duration // how long a server may take to answer at first
 }
 
@@ -55,6 +58,11 @@ Versions
                         fraud before the charge. Default: 1
   --build 1|2           1: services as they were before version 2 was there, to
                         try a roll-out by --service. Default: 2, both are known
+See
+  --serve               go on after the orders, until it is told to stop, with
+                        the page that shows all sagas
+  --listen HOST:PORT    where the page is, on this machine. Default:
+                        127.0.0.1:7654
 Output
   --output table|json   default: table
 
@@ -78,6 +86,8 @@ func parseOptions(args []string) (*options, error) {
 	set.StringVar(&o.service, "service", "", "")
 	set.IntVar(&o.saga, "saga-version", contract.Order.Version(), "")
 	set.IntVar(&o.build, "build", contract.OrderV2.Version(), "")
+	set.BoolVar(&o.serve, "serve", false, "")
+	set.StringVar(&o.listen, "listen", api.DefaultAddress, "")
 	set.StringVar(&output, "output", "table", "")
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -113,21 +123,32 @@ func parseOptions(args []string) (*options, error) {
 			}
 		}
 	}
+	if err := checkAddress(o.listen); err != nil {
+		fault("--listen: %w", err)
+	}
 	if o.service != "" {
-		if services := contract.Order.Services(); !slices.Contains(services, o.service) {
-			fault("--service %q: use one of %s", o.service, strings.Join(services, ", "))
-		}
-		if brokers == "" {
-			fault("--service needs --brokers: the services meet in Kafka")
-		}
-		if o.data == "" && o.postgres == "" {
-			fault("--service needs --data or --postgres: the service's data must outlive the process")
-		}
+		o.checkAlone(fault)
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
 	return &o, nil
+}
+
+// checkAlone checks what a service needs that runs alone.
+func (o *options) checkAlone(fault func(format string, args ...any)) {
+	if services := contract.Order.Services(); !slices.Contains(services, o.service) {
+		fault("--service %q: use one of %s", o.service, strings.Join(services, ", "))
+	}
+	if o.serve {
+		fault("--serve needs all services in one process: run 'choreo tracker serve' beside services that run alone")
+	}
+	if len(o.brokers) == 0 {
+		fault("--service needs --brokers: the services meet in Kafka")
+	}
+	if o.data == "" && o.postgres == "" {
+		fault("--service needs --data or --postgres: the service's data must outlive the process")
+	}
 }
 
 func checkAddress(address string) error {

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 func TestParseOptions(t *testing.T) {
 	o, err := parseOptions(nil)
 	require.NoError(t, err)
-	require.Equal(t, &options{saga: 1, build: 2, reach: defaultReach}, o)
+	require.Equal(t, &options{saga: 1, build: 2, listen: api.DefaultAddress, reach: defaultReach}, o)
 
 	o, err = parseOptions([]string{
 		"--orders", "o.jsonl", "--stock=s.csv", "-accounts", "a.csv", "--data", "dir",
@@ -21,7 +23,7 @@ func TestParseOptions(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &options{
 		orders: "o.jsonl", stock: "s.csv", accounts: "a.csv", data: "dir",
-		brokers: []string{"one:9092", "[::1]:9093"}, postgres: "postgres://x", service: "payments", saga: 2, build: 2, json: true, reach: defaultReach,
+		brokers: []string{"one:9092", "[::1]:9093"}, postgres: "postgres://x", service: "payments", saga: 2, build: 2, json: true, listen: api.DefaultAddress, reach: defaultReach,
 	}, o)
 
 	_, err = parseOptions([]string{"--help"})
@@ -42,6 +44,8 @@ func TestParseOptionsNamesEveryFault(t *testing.T) {
 		"--build 3":                        "--build 3: use 1 or 2",
 		"--saga-version 0":                 "--saga-version 0: use 1, or 2 with --build 2",
 		"--saga-version 2 --build 1":       "--saga-version 2: use 1, or 2 with --build 2",
+		"--listen nowhere":                 "--listen: \"nowhere\" is no address",
+		"--serve --service orders":         "--serve needs all services in one process",
 		"--service orders":                 "--service needs --brokers",
 		"--service orders --brokers a:1":   "--service needs --data or --postgres",
 		"--service billing --output yaml":  `--output "yaml": use table or json`,

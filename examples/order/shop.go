@@ -33,7 +33,8 @@ type shop struct {
 	logger    *zap.Logger
 	dir       string // of databases and the embedded broker's log
 	log       topics.Log
-	namespace string // of the topics
+	brokers   []string // that the log is on
+	namespace string   // of the topics
 	names     topics.Names
 	services  []*service
 	rejected  atomic.Int64
@@ -41,9 +42,9 @@ type shop struct {
 }
 
 // runShop runs the services that the options name, until ctx ends or, where orders is
-// among them, until all orders are done. It returns the report of the orders, or nil
-// where the process had no part in them.
-func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err error) {
+// among them, until all orders are done; with --serve it goes on then. It tells the report of the
+// orders and returns it, or nil where the process had no part in them.
+func runShop(ctx context.Context, o *options, stderr io.Writer, tell func(*report) error) (r *report, err error) {
 	s := &shop{o: o, stderr: stderr}
 	if isTerminal(stderr) {
 		s.terminal, s.stderr = stderr, overProgress{stderr}
@@ -84,15 +85,29 @@ func runShop(ctx context.Context, o *options, stderr io.Writer) (r *report, err 
 			cancel(err)
 		}
 	})
+	if o.serve {
+		if err := s.show(ctx, cancel, &running); err != nil {
+			return nil, err
+		}
+	}
 	began := time.Now()
 	err = s.process(ctx, watch)
 	took := time.Since(began)
+	if err == nil && o.serve {
+		r, err = s.goOn(ctx, watch, took, tell)
+		cancel(err)
+		running.Wait()
+		return r, err
+	}
 	cancel(err)
 	running.Wait()
 	if err != nil {
 		return nil, err
 	}
-	return s.settle(context.WithoutCancel(ctx), watch, took)
+	if r, err = s.settle(context.WithoutCancel(ctx), watch, took); err != nil {
+		return nil, err
+	}
+	return r, tell(r)
 }
 
 // feeds reports whether this process starts the orders.
@@ -142,8 +157,11 @@ func (s *shop) process(ctx context.Context, watch *watcher) error {
 
 // interrupted tells a stop that was asked for from an error.
 func (s *shop) interrupted(ctx context.Context, watch *watcher, err error) error {
-	if !errors.Is(err, context.Canceled) || failure(ctx) != nil {
+	if !errors.Is(err, context.Canceled) {
 		return err
+	}
+	if cause := failure(ctx); cause != nil {
+		return cause // and not that others had to stop for it
 	}
 	sagas, resting := watch.counts()
 	next := "the data were temporary: use --data to be able to resume"

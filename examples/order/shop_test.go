@@ -344,7 +344,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 			}
 			test.options.saga, test.options.build = 1, 2
 			var stderr bytes.Buffer
-			_, err := runShop(t.Context(), &test.options, &stderr)
+			_, err := runShop(t.Context(), &test.options, &stderr, nil)
 			require.ErrorContains(t, err, test.want)
 		})
 	}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the local servers need and this machine lacks: Java 17 or newer and
-# Maven for Kafka and the schema registry, the PostgreSQL server, Node and Graphviz, which read
-# what Choreo writes, and a few small tools. On Debian and its like, as root; elsewhere it
-# says what is missing.
+# Maven for Kafka and the schema registry, the servers of PostgreSQL and Redis, Node and
+# Graphviz, which read what Choreo writes, Chromium, in which the page is looked at, and a few
+# small tools. On Debian and its like, as root; elsewhere it says what is missing.
 set -euo pipefail
 # shellcheck source=integration/scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -22,14 +22,20 @@ has_postgres() {
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+has_chromium() {
+	command -v chromium || command -v chromium-browser || command -v google-chrome
+} >/dev/null
+
 packages=()
 has_java || packages+=(default-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
 has_postgres || packages+=(postgresql)
+command -v redis-server >/dev/null || packages+=(redis-server)
 command -v ps >/dev/null || packages+=(procps)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 command -v dot >/dev/null || packages+=(graphviz)
+has_chromium || packages+=(chromium)
 if is_root; then
 	command -v setpriv >/dev/null || packages+=(util-linux)
 fi
@@ -39,7 +45,7 @@ if ((${#packages[@]} == 0)); then
 	exit
 fi
 command -v apt-get >/dev/null ||
-	die "this machine lacks ${packages[*]} (names of Debian packages): install them, or run Docker, or set CHOREO_TEST_BROKERS, CHOREO_TEST_POSTGRES and CHOREO_TEST_REGISTRY"
+	die "this machine lacks ${packages[*]} (names of Debian packages): install them, or run Docker, or set CHOREO_TEST_BROKERS, CHOREO_TEST_POSTGRES, CHOREO_TEST_REGISTRY and CHOREO_TEST_REDIS"
 is_root || die "run as root: apt-get install ${packages[*]}"
 say "installing ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive

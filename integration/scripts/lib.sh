@@ -1,4 +1,4 @@
-# Shared by kafka.sh, postgres.sh, registry.sh, node.sh and install.sh: sourced, not run.
+# Shared by kafka.sh, postgres.sh, registry.sh, redis.sh, node.sh and install.sh: sourced, not run.
 # shellcheck shell=bash
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -29,6 +29,7 @@ const (
 	OpBacklog      Op = "backlog"
 	OpDue          Op = "due"
 	OpHasten       Op = "hasten"
+	OpWaiting      Op = "waiting"
 	OpPrune        Op = "prune"
 )
 

@@ -85,6 +85,7 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"Claim/LargeBacklog", (*exercise[Tx]).claimLargeBacklog},
 		{"Claim/EndsWithItsConnection", (*exercise[Tx]).claimEndsWithItsConnection},
 		{"Backlog", (*exercise[Tx]).backlog},
+		{"Waiting", (*exercise[Tx]).waiting},
 		{"Parked/RoundTrip", (*exercise[Tx]).parkedRoundTrip},
 		{"Parked/OnceEach", (*exercise[Tx]).parkedOnceEach},
 		{"Parked/Unpark", (*exercise[Tx]).unpark},
@@ -111,14 +112,17 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"G8Isolation/PoisonedRecord", (*exercise[Tx]).poisonedRecord},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			x := &exercise[Tx]{T: t, Harness: open(t), ctx: ctx}
-			require.NoError(t, x.Store.Migrate(ctx))
-			test.run(x)
-		})
+		t.Run(test.name, func(t *testing.T) { onFreshDatabase(t, open, test.run) })
 	}
+}
+
+func onFreshDatabase[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx], run func(*exercise[Tx])) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	x := &exercise[Tx]{T: t, Harness: open(t), ctx: ctx}
+	require.NoError(t, x.Store.Migrate(ctx))
+	run(x)
 }
 
 // exercise is one subtest.

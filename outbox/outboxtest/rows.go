@@ -60,7 +60,7 @@ func sampleRows() map[string]choreo.Row {
 		},
 		"acts-later": {
 			State:  choreo.RowRetrying,
-			Origin: choreo.Origin{Initiator: "orders", CausationID: "7", TraceParent: "00-1-2-01", TraceState: `a="b"`, Commands: "c-1\nc-2"},
+			Origin: choreo.Origin{Initiator: "orders", CausationID: "7", TraceParent: "00-1-2-01", TraceState: `a="b"`, Tags: `{"customer":"c-1"}`, Commands: "c-1\nc-2"},
 		},
 		"only-announced": {State: choreo.RowSkipped, Announced: true},
 		"only-kept":      {State: choreo.RowCompleted, Kept: true},

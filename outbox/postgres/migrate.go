@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/choreo-go/choreo/outbox/internal/table"
+	"github.com/choreo-go/choreo/internal/migration"
 )
 
 //go:embed migrations/*.sql
@@ -54,7 +54,7 @@ func (s pgxSession) number(ctx context.Context, query string, args ...any) (n in
 }
 
 func (b *base) migrate(ctx context.Context, tx session) error {
-	list, err := table.Migrations(migrations, "migrations")
+	list, err := migration.Migrations(migrations, "migrations")
 	if err == nil {
 		err = b.checkSchema()
 	}
@@ -78,7 +78,7 @@ func (b *base) migrate(ctx context.Context, tx session) error {
 	if err != nil {
 		return err
 	}
-	pending, err := table.Pending(list, version)
+	pending, err := migration.Pending(list, version)
 	if err != nil {
 		return err
 	}

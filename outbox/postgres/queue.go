@@ -151,6 +151,21 @@ func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, e
 	return list, nil
 }
 
+// Waiting tells what waits.
+func (s *Store) Waiting(ctx context.Context, limit int) (outbox.Waiting, error) {
+	// It is asked too seldom for a plan to be kept, which would be one of tables as they once were.
+	rows, err := s.pool.Query(ctx, s.base.waiting, append([]any{pgx.QueryExecModeExec}, table.WaitingValues(limit)...)...)
+	if err != nil {
+		return outbox.Waiting{}, fmt.Errorf("waiting: %w", err)
+	}
+	defer rows.Close()
+	w, err := table.ReadWaiting(rows, limit)
+	if err != nil {
+		return outbox.Waiting{}, fmt.Errorf("waiting: %w", err)
+	}
+	return w, nil
+}
+
 // age is never 0 where there is an entry, even if the clock was set back.
 func age(entries int, seconds float64) time.Duration {
 	if entries == 0 {

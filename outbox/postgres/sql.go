@@ -86,6 +86,11 @@ func (s *SQLStore) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due
 	return s.core.Statements.Due(ctx, s.base.due, query)
 }
 
+// Waiting tells what waits.
+func (s *SQLStore) Waiting(ctx context.Context, limit int) (outbox.Waiting, error) {
+	return s.core.Statements.Waiting(ctx, s.base.waiting, limit)
+}
+
 // Ping reports whether the database answers.
 func (s *SQLStore) Ping(ctx context.Context) error {
 	if err := s.db.PingContext(ctx); err != nil {

@@ -15,11 +15,12 @@ import (
 const bucket = "(hashtext(aggregateid) & 63)"
 
 var dialect = table.Dialect{
-	Now:  "statement_timestamp()", // a stable one, so that the index on due_at serves
-	In:   "clock_timestamp() + %s::bigint * interval '1 microsecond'",
-	Left: "(extract(epoch FROM due_at - clock_timestamp()) * 1000000)::bigint",
-	Each: "json_array_elements(%s::text::json) AS e",
-	Item: "e ->> %d",
+	Now:   "statement_timestamp()", // a stable one, so that the index on due_at serves
+	In:    "clock_timestamp() + %s::bigint * interval '1 microsecond'",
+	Left:  "(extract(epoch FROM due_at - clock_timestamp()) * 1000000)::bigint",
+	Each:  "json_array_elements(%s::text::json) AS e",
+	Item:  "e ->> %d",
+	False: "false",
 }
 
 // statements makes the texts. Lists come as text, so that one statement serves pgx and
@@ -34,6 +35,7 @@ func (b *base) statements() {
 		" ORDER BY seq LIMIT $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
 	b.due = t.Due(dialect)
+	b.waiting = t.Waiting(dialect, "held", "(extract(epoch FROM clock_timestamp() - updated_at) * 1000000)::bigint")
 	b.pruneTexts = t.Prune(pruneDialect)
 	b.backlog = "SELECT (SELECT count(*) FROM (SELECT FROM " + t.Outbox + " LIMIT $1) AS counted)," +
 		" coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM " + t.Outbox + " ORDER BY seq LIMIT 1), 0)"

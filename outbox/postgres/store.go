@@ -48,9 +48,9 @@ type base struct {
 	tables table.Tables
 	class  int32 // of the two-part advisory locks of this schema
 
-	texts                                          *table.Texts
-	lockBuckets, readBuckets, delete, backlog, due string
-	pruneTexts                                     table.PruneTexts
+	texts                                                   *table.Texts
+	lockBuckets, readBuckets, delete, backlog, due, waiting string
+	pruneTexts                                              table.PruneTexts
 }
 
 func newBase(config *Config) base {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/choreo-go/choreo/outbox/internal/table"
+	"github.com/choreo-go/choreo/internal/migration"
 )
 
 //go:embed migrations/*.sql
@@ -16,7 +16,7 @@ var migrations embed.FS
 // call it at once: the write lock lets one do the work. It refuses a database that a
 // newer build has migrated.
 func (s *Store) Migrate(ctx context.Context) error {
-	list, err := table.Migrations(migrations, "migrations")
+	list, err := migration.Migrations(migrations, "migrations")
 	if err == nil {
 		err = s.migrate(ctx, list)
 	}
@@ -26,7 +26,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) migrate(ctx context.Context, list []table.Migration) error {
+func (s *Store) migrate(ctx context.Context, list []migration.Migration) error {
 	if s.db.Stats().MaxOpenConnections == 1 {
 		return errors.New("the database is limited to one connection: a unit of work and a reader need two, see SetMaxOpenConns")
 	}
@@ -51,7 +51,7 @@ func (s *Store) migrate(ctx context.Context, list []table.Migration) error {
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM choreo_migration").Scan(&version); err != nil {
 		return err
 	}
-	pending, err := table.Pending(list, version)
+	pending, err := migration.Pending(list, version)
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,7 @@ func TestMigrationKeepsStepRows(t *testing.T) {
 	for _, statement := range []string{
 		"DROP TABLE choreo_parked",
 		"DROP INDEX choreo_saga_open",
+		"DROP INDEX choreo_step_held",
 		"ALTER TABLE choreo_step DROP COLUMN created_at",
 		"DELETE FROM choreo_migration WHERE version >= 3",
 	} {

@@ -162,7 +162,7 @@ var dialect = dialectOf(now)
 func dialectOf(now string) table.Dialect {
 	return table.Dialect{
 		Now: now, In: now + " + %s", Left: "due_at - " + now,
-		Each: "json_each(%s) AS e", Item: "e.value ->> %d",
+		Each: "json_each(%s) AS e", Item: "e.value ->> %d", False: "0",
 	}
 }
 
@@ -172,6 +172,11 @@ func (s *Store) Due(ctx context.Context, query outbox.DueQuery) ([]outbox.Due, e
 		return nil, fmt.Errorf("due: %w", err)
 	}
 	return s.core.Statements.Due(ctx, s.due, query)
+}
+
+// Waiting tells what waits.
+func (s *Store) Waiting(ctx context.Context, limit int) (outbox.Waiting, error) {
+	return s.core.Statements.Waiting(ctx, s.waiting, limit)
 }
 
 // Hasten makes the rows of a kind due now.

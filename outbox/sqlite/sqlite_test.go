@@ -284,3 +284,18 @@ func TestRawConnection(t *testing.T) {
 	require.NoError(t, conn.Close())
 	require.NoError(t, migrated(t, open(t, copied)).Ping(t.Context()))
 }
+
+func TestVersion(t *testing.T) {
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "x.db"), nil)
+	require.NoError(t, err)
+	defer db.Close()
+	store := sqlite.New(db, nil)
+	have, want, err := store.Version(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, have)
+	require.Positive(t, want)
+	require.NoError(t, store.Migrate(t.Context()))
+	have, _, err = store.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, want, have)
+}

@@ -31,6 +31,7 @@ type Store struct {
 	core    *sqlstore.Core
 	tables  table.Tables
 	due     string
+	waiting string
 	prunes  table.PruneTexts
 	writers gate // units of this store, so that they do not crowd out others
 
@@ -49,6 +50,8 @@ func New(db *sql.DB, config *Config) *Store {
 	}
 	s := &Store{db: db, core: sqlstore.New(tables, dialect), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
 	s.due = tables.Due(dialect)
+	s.waiting = tables.Waiting(dialect, "(state = 'undo-failed' OR state = 'pending' AND due_at IS NULL)",
+		"CAST((julianday('now') - julianday(updated_at)) * 86400000000 AS INTEGER)")
 	s.prunes = tables.Prune(pruneDialect)
 	s.core.Statements = sqlstore.NewStatements(db)
 	s.core.Lock = s.lock

@@ -140,7 +140,7 @@ func recorded(records []choreo.Record, saga string) []*choreo.Event {
 	seen := make(map[string]bool)
 	for i := range records {
 		ev, err := topics.Decode(&records[i])
-		if err != nil || ev.Saga != saga || seen[ev.ID] || ofParking(ev.Type) {
+		if err != nil || ev.Saga != saga || seen[ev.ID] || aside(ev.Type) {
 			continue
 		}
 		seen[ev.ID] = true
@@ -149,11 +149,12 @@ func recorded(records []choreo.Record, saga string) []*choreo.Event {
 	return events
 }
 
-// ofParking reports whether an event tells of a build that could not go on with the saga, and
-// nothing of the way that the saga takes.
-func ofParking(t choreo.EventType) bool {
+// aside reports whether an event tells of a build that could not go on with the saga, or of who
+// asked for its start, and nothing of the way that the saga takes.
+func aside(t choreo.EventType) bool {
 	switch t {
-	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected:
+	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRequested, choreo.ReleaseRejected,
+		choreo.StartRequested, choreo.StartRejected:
 		return true
 	default:
 		return false

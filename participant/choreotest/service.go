@@ -76,6 +76,9 @@ func (s *Service[Tx]) start() error {
 	cfg.StepLimits = maps.Clone(cfg.StepLimits)
 	maps.DeleteFunc(cfg.StepLimits, func(step string, _ int) bool { return !s.w.owns(s.name, step) })
 	cfg.Intercept = s.w.intercept(cfg.Intercept)
+	if cfg.StatusEvery == 0 {
+		cfg.StatusEvery = -1 // nobody looks
+	}
 	if s.w.replaying {
 		cfg.NoRelay = true
 	}
@@ -217,10 +220,10 @@ func (s *Service[Tx]) close() error {
 }
 
 // Start starts a saga through the service, as participant.Start does.
-func Start[Tx, In any](s *Service[Tx], saga *choreo.Saga[In], id string, input In) participant.Ref {
+func Start[Tx, In any](s *Service[Tx], saga *choreo.Saga[In], id string, input In, options ...participant.StartOption) participant.Ref {
 	s.w.t.Helper()
 	for {
-		ref, err := participant.Start(s.w.ctx, s.Participant(), saga, id, input)
+		ref, err := participant.Start(s.w.ctx, s.Participant(), saga, id, input, options...)
 		if err == nil {
 			return ref
 		}

@@ -80,6 +80,13 @@ func (s *processStore[Tx]) Hasten(ctx context.Context, kind outbox.DueKind) (int
 	return s.Store.Hasten(ctx, kind)
 }
 
+func (s *processStore[Tx]) Waiting(ctx context.Context, limit int) (outbox.Waiting, error) {
+	if err := s.alive(); err != nil {
+		return outbox.Waiting{}, err
+	}
+	return s.Store.Waiting(ctx, limit)
+}
+
 func (s *processStore[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
 	if err := s.alive(); err != nil {
 		return 0, err

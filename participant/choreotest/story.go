@@ -22,9 +22,9 @@ func Line(ev *choreo.Event) string {
 		line += " " + ev.Step
 	}
 	switch ev.Type {
-	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected:
+	case choreo.SagaParked, choreo.SagaReleased, choreo.ReleaseRejected, choreo.StartRejected:
 		line += " in " + ev.Source
-	case choreo.ReleaseRequested:
+	case choreo.ReleaseRequested, choreo.StartRequested:
 		line += " in " + ev.Target
 	}
 	if ev.Bypassed {

@@ -269,7 +269,14 @@ func (w *World) instance(events []*choreo.Event) *choreo.Instance {
 	if len(events) == 0 {
 		return nil
 	}
-	def := w.defs[version{events[0].Saga, events[0].Version}]
+	first := events[0]
+	for _, ev := range events { // who asked for its start may have named another version
+		if ev.Type != choreo.StartRequested && ev.Type != choreo.StartRejected {
+			first = ev
+			break
+		}
+	}
+	def := w.defs[version{first.Saga, first.Version}]
 	if def == nil {
 		return nil
 	}

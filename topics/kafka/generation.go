@@ -6,7 +6,6 @@ import (
 	"time"
 
 	segmentio "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol/findcoordinator"
 	"github.com/segmentio/kafka-go/protocol/offsetfetch"
 	"go.uber.org/zap"
 
@@ -96,19 +95,11 @@ func (c *consumer) awaitCoordinator(ctx context.Context, group *segmentio.Genera
 // the error that it answers. A heartbeat would not do: while Kafka loads a group after a
 // restart, it answers these as if all was well, and lets nobody join yet.
 func (c *consumer) askCoordinator(ctx context.Context, group *segmentio.Generation) error {
-	clientID := c.log.config.ClientID
-	find := &routed{broker: anyBroker, clientID: clientID, request: &findcoordinator.Request{Key: group.GroupID}}
-	if _, err := c.log.roundTrip(ctx, find); err != nil {
+	coordinator, err := c.log.coordinator(ctx, group.GroupID)
+	if err != nil {
 		return err
 	}
-	coordinator, ok := find.response.(*findcoordinator.Response)
-	if !ok {
-		return segmentio.GroupCoordinatorNotAvailable
-	}
-	if coordinator.ErrorCode != 0 {
-		return codeError(coordinator.ErrorCode)
-	}
-	ask := &routed{broker: coordinator.NodeID, clientID: clientID, request: &offsetfetch.Request{
+	ask := &routed{broker: coordinator, clientID: c.log.config.ClientID, request: &offsetfetch.Request{
 		GroupID: group.GroupID, Topics: []offsetfetch.RequestTopic{}}}
 	if _, err := c.log.roundTrip(ctx, ask); err != nil {
 		return err

@@ -62,16 +62,22 @@ func (f *follower) run(ctx context.Context) (reached bool, err error) {
 	if err != nil || ctx.Err() != nil {
 		return false, err
 	}
-	positions := make([]*position, partitions)
-	for i := range positions {
-		positions[i] = f.position(int32(i))
-		positions[i].pending, positions[i].end = true, -1
+	var positions []*position
+	for i := range int32(partitions) {
+		if f.config.Partitions(i) {
+			p := f.position(i)
+			p.pending, p.end = true, -1
+			positions = append(positions, p)
+		}
 	}
-	f.ahead = partitions
-	f.health.assigned(partitions)
+	f.ahead = len(positions)
+	f.health.assigned(len(positions))
+	if len(positions) == 0 {
+		f.none()
+	}
 	reading, stop := context.WithCancel(ctx)
 	f.running.Go(func() { f.assign(reading, positions) })
-	f.running.Go(func() { f.watch(reading, partitions) })
+	f.running.Go(func() { f.watch(reading, partitions, len(positions)) })
 	select {
 	case <-ctx.Done():
 	case err = <-f.ended:
@@ -132,7 +138,7 @@ func (f *follower) awaitTopic(ctx context.Context) (int, error) {
 }
 
 // watch looks for partitions that were added, and has them read.
-func (f *follower) watch(ctx context.Context, known int) {
+func (f *follower) watch(ctx context.Context, known, chosen int) {
 	every := time.NewTicker(partitionWatch)
 	defer every.Stop()
 	for {
@@ -150,6 +156,9 @@ func (f *follower) watch(ctx context.Context, known int) {
 		now := time.Now()
 		var added []*position
 		for ; known < v.counts(f.topics)[f.config.Topic]; known++ {
+			if !f.config.Partitions(int32(known)) {
+				continue
+			}
 			p := f.position(int32(known))
 			p.since, p.due = now, now
 			added = append(added, p)
@@ -157,7 +166,8 @@ func (f *follower) watch(ctx context.Context, known int) {
 		if len(added) == 0 {
 			continue
 		}
-		f.health.assigned(known)
+		chosen += len(added)
+		f.health.assigned(chosen)
 		select {
 		case f.orphans <- added:
 		case <-ctx.Done():
@@ -195,6 +205,18 @@ func (f *follower) arrived(*position) {
 	if f.ahead--; f.ahead > 0 || f.over {
 		return
 	}
+	f.atEnd()
+}
+
+// none says that the end is reached where no partition is read.
+func (f *follower) none() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.atEnd()
+}
+
+// atEnd says that all is read that there was. f.mu is held.
+func (f *follower) atEnd() {
 	f.config.OnCaughtUp()
 	if f.config.ToEnd {
 		f.over = true

@@ -17,6 +17,7 @@ type follower struct {
 	next   []int64 // by partition
 	ends   []int64 // of the partitions that there were at first, as they were then
 	behind bool    // they are not yet reached
+	chosen int     // how many partitions are read
 	turn   int     // the partition to look at next
 	tell   func(topics.ConsumeState)
 }
@@ -102,7 +103,7 @@ func (f *follower) reach(ctx context.Context) error {
 		away := f.log.away
 		if away != nil || len(f.next) > 0 {
 			f.log.mu.Unlock()
-			f.tell(topics.ConsumeState{Partitions: len(f.next), Err: away})
+			f.tell(topics.ConsumeState{Partitions: f.chosen, Err: away})
 			f.log.mu.Lock()
 			if (away == nil) != (f.log.away == nil) {
 				continue // meanwhile it has changed
@@ -122,12 +123,15 @@ func (f *follower) grow(t *topic) {
 			from = 0 // as a broker has it: what is out of range begins at the oldest
 		}
 		f.next = append(f.next, from)
+		if f.config.Partitions(int32(p)) {
+			f.chosen++
+		}
 	}
 }
 
 func (f *follower) caughtUp() bool {
 	for p, end := range f.ends {
-		if f.next[p] < end {
+		if f.next[p] < end && f.config.Partitions(int32(p)) {
 			return false
 		}
 	}
@@ -148,6 +152,9 @@ func (f *follower) fetch(ctx context.Context) ([]choreo.Record, error) {
 		for range f.next {
 			p := f.turn % len(f.next)
 			f.turn = p + 1
+			if !f.config.Partitions(int32(p)) {
+				continue
+			}
 			if records := t.partitions[p]; f.next[p] < int64(len(records)) {
 				to := min(f.next[p]+int64(f.config.BatchMax), int64(len(records)))
 				batch := slices.Clone(records[f.next[p]:to])

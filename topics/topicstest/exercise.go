@@ -41,12 +41,16 @@ func Exercise(t *testing.T, open func(t *testing.T) topics.Log) {
 		{"ReadFollowsATopic", readFollows},
 		{"ReadToTheEnd", readToEnd},
 		{"ReadFromOffsets", readFrom},
+		{"ReadChosenPartitions", readChosen},
 		{"ReadOfAnUnknownTopic", readUnknown},
 		{"ReadFindsNewPartitions", readNewPartitions},
 		{"ReadStopsAtAHandlersError", readHandlerError},
 		{"CloseEndsRead", readCloses},
 		{"ReadRefusesBadConfig", readBadConfig},
 		{"TableHasTheLatestOfEachKey", readTable},
+
+		{"LagOfAGroup", lag},
+		{"LagAtAnUnknownTopic", lagUnknown},
 
 		{"Topics", admin},
 		{"TopologyIsApplied", topology},

@@ -143,6 +143,35 @@ func readFrom(r *rig) {
 	require.Equal(r, []string{"key-2#4"}, values(f.records()))
 }
 
+func readChosen(r *rig) {
+	topic := r.topic(3)
+	for p := range int32(3) {
+		rec := record(topic, fmt.Sprintf("key-%d", p), 0)
+		rec.Partition = p
+		r.publish(rec)
+	}
+	odd := func(p int32) bool { return p%2 == 1 }
+	f := r.follow(topics.ReadConfig{Topic: topic, ToEnd: true, Partitions: odd}, nil)
+	require.NoError(r, f.wait())
+	require.Equal(r, map[int32][]int64{1: {0}}, f.inOrder())
+	require.Equal(r, 1, f.state.Partitions)
+
+	f = r.follow(topics.ReadConfig{Topic: topic, ToEnd: true, Partitions: func(int32) bool { return false }}, nil)
+	require.NoError(r, f.wait(), "the end of nothing is reached at once")
+	require.Empty(r, f.records())
+
+	f = r.follow(topics.ReadConfig{Topic: topic, Partitions: odd}, nil)
+	require.NoError(r, r.log.AddPartitions(r.ctx, topic, 5))
+	for p := int32(3); p < 5; p++ {
+		rec := record(topic, fmt.Sprintf("key-%d", p), 0)
+		rec.Partition = p
+		r.publish(rec)
+	}
+	f.untilHandled(2)
+	f.stop()
+	require.Equal(r, map[int32][]int64{1: {0}, 3: {0}}, f.inOrder(), "also of those that are added")
+}
+
 func readUnknown(r *rig) {
 	f := r.follow(topics.ReadConfig{Topic: r.name()}, nil)
 	require.ErrorIs(r, f.wait(), topics.ErrUnknownTopic)

@@ -11,9 +11,10 @@ const (
 	kafkaName    = "Apache Kafka"
 	postgresName = "PostgreSQL"
 	registryName = "schema registry"
+	redisName    = "Redis"
 )
 
-// server is a Kafka, a PostgreSQL or a schema registry that tests can use.
+// server is a Kafka, a PostgreSQL, a schema registry or a Redis that tests can use.
 type server struct {
 	address string   // brokers, separated by commas, a connection string, or a URL
 	control *Control // nil where the server must be left alone
@@ -103,6 +104,17 @@ func registryChoice() choice {
 		required:  required(),
 		container: inContainer(dockerEngine, registryContainer),
 		local:     localScript("registry.sh", "url"),
+	}
+}
+
+func redisChoice() choice {
+	return choice{
+		name: redisName, variable: "CHOREO_TEST_REDIS",
+		address:   os.Getenv("CHOREO_TEST_REDIS"),
+		control:   os.Getenv("CHOREO_TEST_REDIS_CONTROL"),
+		required:  required(),
+		container: inContainer(dockerEngine, redisContainer),
+		local:     localScript("redis.sh", "url"),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"github.com/redis/go-redis/v9"
 	"github.com/segmentio/kafka-go"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
@@ -25,6 +26,7 @@ import (
 const (
 	kafkaImage    = "apache/kafka-native:4.3.1"
 	postgresImage = "postgres:17-alpine"
+	redisImage    = "redis:7-alpine"
 	registryImage = "apicurio/apicurio-registry-mem:2.6.13.Final"
 )
 
@@ -59,6 +61,7 @@ func findEngine(ctx context.Context, lookup func() (engine, error)) (e engine, e
 type image struct {
 	name    string
 	port    int                                          // in the container
+	cmd     []string                                     // instead of the image's own
 	env     func(host string, port int) []string         // KEY=value, given the outer address
 	log     string                                       // line that says that it serves
 	times   int                                          // how often that line comes until it does
@@ -160,6 +163,25 @@ func registryContainer() (image, error) {
 	}, nil
 }
 
+// redisContainer keeps its data as the server of integration/scripts/redis.sh does: by a log of what
+// it was told, which outlives a kill.
+func redisContainer() (image, error) {
+	return image{
+		name: redisImage, port: 6379, log: "Ready to accept connections", times: 1,
+		cmd:     []string{"redis-server", "--appendonly", "yes"},
+		env:     func(string, int) []string { return nil },
+		address: func(host string, port int) string { return "redis://" + hostPort(host, port) },
+		ready: func(ctx context.Context, addr string) error {
+			options, err := redis.ParseURL(addr)
+			if err != nil {
+				return err
+			}
+			client := redis.NewClient(options)
+			return errors.Join(client.Ping(ctx).Err(), client.Close())
+		},
+	}, nil
+}
+
 func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // inContainer returns the choice that runs an image.
@@ -195,7 +217,7 @@ func (i image) run(ctx context.Context, e engine) (*server, error) {
 		env[key] = value
 	}
 	c, err := e.RunContainer(ctx, testcontainers.ContainerRequest{
-		Image: i.name, Env: env, ExposedPorts: []string{inner},
+		Image: i.name, Cmd: i.cmd, Env: env, ExposedPorts: []string{inner},
 		HostConfigModifier: func(h *container.HostConfig) {
 			h.PortBindings = network.PortMap{network.MustParsePort(inner): {{HostPort: strconv.Itoa(outer)}}}
 		},

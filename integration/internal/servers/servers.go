@@ -15,10 +15,11 @@ import (
 const startTimeout = 5 * time.Minute
 
 // pool holds the servers of this process; each is chosen at its first use.
-var pool = struct{ kafka, postgres, registry lazyServer }{
+var pool = struct{ kafka, postgres, registry, redis lazyServer }{
 	kafka:    lazyServer{choice: kafkaChoice},
 	postgres: lazyServer{choice: postgresChoice},
 	registry: lazyServer{choice: registryChoice},
+	redis:    lazyServer{choice: redisChoice},
 }
 
 type lazyServer struct {
@@ -80,6 +81,13 @@ func Registry(t testing.TB) string {
 	return pool.registry.need(t).address
 }
 
+// Redis returns the URL of a real Redis, or skips the test. Tests share its keys and bring a prefix
+// of their own.
+func Redis(t testing.TB) string {
+	t.Helper()
+	return pool.redis.need(t).address
+}
+
 // KafkaControl returns the control of the broker that [Kafka] returns, or skips the
 // test where it may not be stopped. When the test ends, the broker is started if it
 // does not run.
@@ -99,6 +107,12 @@ func PostgresControl(t testing.TB) *Control {
 func RegistryControl(t testing.TB) *Control {
 	t.Helper()
 	return control(t, pool.registry.need(t), registryName, "CHOREO_TEST_REGISTRY_CONTROL")
+}
+
+// RedisControl is the same for the server that [Redis] returns.
+func RedisControl(t testing.TB) *Control {
+	t.Helper()
+	return control(t, pool.redis.need(t), redisName, "CHOREO_TEST_REDIS_CONTROL")
 }
 
 func control(t testing.TB, s *server, name, variable string) *Control {
@@ -122,7 +136,7 @@ func control(t testing.TB, s *server, name, variable string) *Control {
 // returns the exit code: call os.Exit(servers.Main(m)) in TestMain.
 func Main(m *testing.M) int {
 	code := m.Run()
-	for _, l := range []*lazyServer{&pool.kafka, &pool.postgres, &pool.registry} {
+	for _, l := range []*lazyServer{&pool.kafka, &pool.postgres, &pool.registry, &pool.redis} {
 		l.once.Do(func() {}) // a server that no test asked for is not started now
 		if l.server == nil || l.server.remove == nil {
 			continue
@@ -135,4 +149,11 @@ func Main(m *testing.M) int {
 		cancel()
 	}
 	return code
+}
+
+// Need skips the test for want of something else than a server, a browser for one, or fails it
+// where skipping is not allowed.
+func Need(t testing.TB, why string) {
+	t.Helper()
+	giveUp(t, why)
 }

@@ -96,3 +96,17 @@ func (s *Statements) Due(ctx context.Context, text string, query outbox.DueQuery
 	}
 	return list, nil
 }
+
+// Waiting runs a statement of [table.Tables.Waiting].
+func (s *Statements) Waiting(ctx context.Context, text string, limit int) (outbox.Waiting, error) {
+	rows, err := s.Query(ctx, nil, text, table.WaitingValues(limit)...)
+	if err != nil {
+		return outbox.Waiting{}, fmt.Errorf("waiting: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	w, err := table.ReadWaiting(rows, limit)
+	if err != nil {
+		return outbox.Waiting{}, fmt.Errorf("waiting: %w", err)
+	}
+	return w, nil
+}

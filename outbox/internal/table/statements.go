@@ -81,6 +81,8 @@ type Dialect struct {
 	Left string // microseconds until due_at; NULL where that is
 	Each string // the elements of a JSON array, with a %s for that, as rows e
 	Item string // an item of the array in e as text, with a %d for its place
+	// False is the boolean.
+	False string
 }
 
 // list makes a query of a JSON array of arrays of so many texts.

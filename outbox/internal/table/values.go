@@ -58,6 +58,7 @@ type originJSON struct {
 	CausationID string `json:"cause,omitempty"`
 	TraceParent string `json:"traceparent,omitempty"`
 	TraceState  string `json:"tracestate,omitempty"`
+	Tags        string `json:"tags,omitempty"`
 	Commands    string `json:"commands,omitempty"`
 }
 

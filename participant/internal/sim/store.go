@@ -200,6 +200,14 @@ func (c *connection[Tx]) Hasten(ctx context.Context, kind outbox.DueKind) (int, 
 	return c.inner.Hasten(ctx, kind)
 }
 
+// Waiting implements outbox.Store.
+func (c *connection[Tx]) Waiting(ctx context.Context, limit int) (outbox.Waiting, error) {
+	if err := c.p.reach("waiting", ""); err != nil {
+		return outbox.Waiting{}, err
+	}
+	return c.inner.Waiting(ctx, limit)
+}
+
 // Prune implements outbox.Store.
 func (c *connection[Tx]) Prune(ctx context.Context, olderThan time.Duration, limit int) (int, error) {
 	if err := c.p.reach("prune", ""); err != nil {

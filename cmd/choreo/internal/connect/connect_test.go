@@ -2,6 +2,8 @@ package connect_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,7 +21,7 @@ func env(of map[string]string) connect.Env { return func(name string) string { r
 func flags(t interface{ Helper() }, args ...string) *pflag.FlagSet {
 	t.Helper()
 	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	connect.Flags(set, connect.Namespace|connect.Brokers|connect.Registry)
+	connect.Flags(set, connect.Namespace|connect.Brokers|connect.Registry|connect.Tracker)
 	if err := set.Parse(args); err != nil {
 		panic(err)
 	}
@@ -107,4 +109,53 @@ func TestEverySettingIsDocumented(t *testing.T) {
 		require.True(t, variables[connect.Variable(f.Name)], f.Name)
 	})
 	require.Empty(t, connect.Variable("output"))
+}
+
+func TestTheTrackerIsAskedUnlessBrokersAreNamed(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		{nil, nil, connect.LocalTracker},
+		{nil, map[string]string{"CHOREO_BROKERS": "b:9092"}, ""},
+		{nil, map[string]string{"CHOREO_BROKERS": "b:9092", "CHOREO_TRACKER": "http://t"}, "http://t"},
+		{[]string{"--brokers", "b:9092"}, map[string]string{"CHOREO_TRACKER": "http://t"}, ""},
+		{[]string{"--brokers", "b:9092", "--tracker", "http://t"}, nil, "http://t"},
+	} {
+		settings, err := connect.Resolve(flags(t, test.args...), env(test.env))
+		require.NoError(t, err)
+		require.Equal(t, test.want, settings.Tracker, "%v %v", test.args, test.env)
+	}
+}
+
+func TestTheTokenOfATracker(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("s3cret\n"), 0o600))
+	_, err := connect.Resolve(flags(t, "--tracker-token-file", file+"x"), env(nil))
+	require.ErrorContains(t, err, "CHOREO_TRACKER_TOKEN")
+	require.Equal(t, exit.Usage, exit.Of(err))
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Get("Authorization")
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer server.Close()
+	for _, test := range []struct {
+		args []string
+		env  map[string]string
+	}{
+		{[]string{"--tracker-token-file", file}, nil},
+		{nil, map[string]string{"CHOREO_TRACKER_TOKEN_FILE": file}},
+		{nil, map[string]string{"CHOREO_TRACKER_TOKEN": "s3cret"}},
+	} {
+		settings, err := connect.Resolve(flags(t, append(test.args, "--tracker", server.URL)...), env(test.env))
+		require.NoError(t, err)
+		source, err := settings.Remote()
+		require.NoError(t, err)
+		_, err = source.Participants(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "Bearer s3cret", got)
+		require.NoError(t, source.Close())
+	}
 }

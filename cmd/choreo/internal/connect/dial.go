@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
+	"github.com/choreo-go/choreo/cmd/choreo/internal/sagas"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/kafka"
 )
@@ -33,6 +35,38 @@ func (s *Settings) Log() (topics.Log, error) {
 		return nil, exit.With(exit.Usage, err)
 	}
 	return log, nil
+}
+
+// Remote returns the source that the API of the named tracker is.
+func (s *Settings) Remote() (sagas.Source, error) { return s.Peer(s.Tracker) }
+
+// Peer returns the source that the API of another tracker is.
+func (s *Settings) Peer(url string) (sagas.Source, error) {
+	config := sagas.RemoteConfig{URL: url, Token: s.trackerToken}
+	if s.tlsCA != "" || s.tlsCert != "" {
+		var err error
+		if config.TLS, err = s.tlsConfig(); err != nil {
+			return nil, err
+		}
+	}
+	return sagas.NewRemote(config)
+}
+
+// Topics returns the source that the topics of the brokers are, for who it is that gives commands.
+func (s *Settings) Topics(by string, now func() time.Time) (sagas.Source, error) {
+	names, err := s.Names()
+	if err != nil {
+		return nil, err
+	}
+	log, err := s.Log()
+	if err != nil {
+		return nil, err
+	}
+	source, err := sagas.NewTopics(sagas.TopicsConfig{Log: log, Names: names, By: by, Now: now})
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return source, nil
 }
 
 // Names returns the names of topics in the namespace.

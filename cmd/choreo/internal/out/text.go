@@ -69,6 +69,16 @@ func (t *Text) Para(first, format string, args ...any) {
 	}
 }
 
+// Entry writes a paragraph under a styled word, as [Text.Para] does under plain ones.
+func (t *Text) Entry(word Styled, first, format string, args ...any) {
+	lead := clean(word.Text) + first
+	var body Text
+	body.width = t.width
+	body.Para(lead, format, args...)
+	t.piece(clean(word.Text), word.Style)
+	t.b.WriteString(strings.TrimPrefix(body.String(), clean(word.Text)))
+}
+
 func (t *Text) piece(s string, style Style) {
 	if !t.colour || style == Plain || s == "" {
 		t.b.WriteString(s)
@@ -89,7 +99,10 @@ const gap = "  "
 
 // Table writes rows under titles. Where it is wider than the text, cells are wrapped, the
 // widest column first.
-func (t *Text) Table(columns []Column, rows [][]Styled) {
+func (t *Text) Table(columns []Column, rows [][]Styled) { t.Noted(columns, rows, nil) }
+
+// Noted writes a table as [Text.Table] does, each row with what there is to say of it below.
+func (t *Text) Noted(columns []Column, rows [][]Styled, notes []string) {
 	widths := make([]int, len(columns))
 	for i := range columns {
 		widths[i] = utf8.RuneCountInString(columns[i].Title)
@@ -103,8 +116,11 @@ func (t *Text) Table(columns []Column, rows [][]Styled) {
 		titles[i] = Styled{Text: c.Title, Style: Bold}
 	}
 	t.row(columns, widths, titles)
-	for _, row := range rows {
+	for i, row := range rows {
 		t.row(columns, widths, row)
+		if i < len(notes) && notes[i] != "" {
+			t.Para(strings.Repeat(" ", widths[0]+2*len(gap)), "%s", notes[i])
+		}
 	}
 }
 
@@ -144,10 +160,10 @@ func (t *Text) row(columns []Column, widths []int, cells []Styled) {
 				text = lines[i][n]
 			}
 			room := max(0, widths[i]-utf8.RuneCountInString(text))
-			if columns[i].Right {
-				pad, room = pad+room, 0
-			}
 			if text != "" {
+				if columns[i].Right {
+					pad, room = pad+room, 0
+				}
 				t.b.WriteString(strings.Repeat(" ", pad))
 				t.piece(text, cells[i].Style)
 				pad = 0

@@ -1,0 +1,2 @@
+// Package models opens the read model that a tracker is told to keep snapshots in.
+package models

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
+	"github.com/choreo-go/choreo/outbox/memory"
+	"github.com/choreo-go/choreo/participant"
+	"github.com/choreo-go/choreo/topics/embedded"
+	"github.com/choreo-go/choreo/topics/kafka"
+)
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// shop runs the services of the shipment saga on a broker of their own.
+type shop struct {
+	brokers string
+	saga    *choreo.Saga[parcel]
+	depot   *participant.Participant[*memory.Tx]
+}
+
+func openShop(t *testing.T) *shop {
+	t.Helper()
+	broker, err := embedded.Start(embedded.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, broker.Close()) })
+	saga := shipment("till")
+	s := &shop{brokers: strings.Join(broker.Addresses(), ","), saga: saga}
+	got := run(t.Context(), nil, "topics", "apply", save(t, saga), "--brokers", s.brokers, "--partitions", "2", "--yes")
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	log, err := kafka.New(kafka.Config{Brokers: broker.Addresses()})
+	require.NoError(t, err)
+	s.depot = depot(t, log, saga)
+	till, err := participant.New[*memory.Tx](log, memory.New(memory.NewDatabase()), &participant.Config{
+		Service: "till", Sagas: []choreo.AnySaga{saga},
+	})
+	require.NoError(t, err)
+	participant.HandleForward(till, takeMoney, participant.ExecuteFunc[*memory.Tx, label, struct{}](
+		func(_ context.Context, _ *memory.Tx, call *participant.Call[label]) (struct{}, error) {
+			if strings.HasPrefix(call.SagaID, "poor") {
+				return struct{}{}, choreo.Refusef("no-money", "not a cent")
+			}
+			return struct{}{}, nil
+		}))
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for _, p := range []*participant.Participant[*memory.Tx]{s.depot, till} {
+		running.Go(func() {
+			if err := p.Run(ctx); err != nil {
+				t.Errorf("a service stopped: %v", err)
+			}
+		})
+	}
+	t.Cleanup(func() { stop(); running.Wait(); require.NoError(t, log.Close()) })
+	return s
+}
+
+// serve runs a tracker until the test ends, and returns its URL once it answers.
+func (s *shop) serve(t *testing.T, flags ...string) string {
+	t.Helper()
+	address := freeAddress(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan session, 1)
+	args := append([]string{"tracker", "serve", "--brokers", s.brokers, "--listen", address, "--quiet"}, flags...)
+	go func() { ended <- run(ctx, nil, args...) }()
+	t.Cleanup(func() {
+		stop()
+		got := <-ended
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		require.Contains(t, got.stderr, "listens at http://"+address)
+	})
+	for {
+		select {
+		case got := <-ended:
+			ended <- got
+			t.Fatalf("the tracker ended with %d: %s", got.code, got.stderr)
+		default:
+		}
+		if conn, err := net.Dial("tcp", address); err == nil {
+			require.NoError(t, conn.Close())
+			return "http://" + address
+		}
+	}
+}
+
+func TestWhatServicesDoIsSeenOverATrackerAndOverItsTopics(t *testing.T) {
+	s := openShop(t)
+	url := s.serve(t)
+	_, err := participant.Start(t.Context(), s.depot, s.saga, "s-1", parcel{To: "Ada"}, participant.WithTags(map[string]string{"to": "ada"}))
+	require.NoError(t, err)
+	got := run(t.Context(), nil, "saga", "start", "shipment", "poor-1", "--input", `{"To":"Bob"}`, "--tracker", url, "--yes", "--wait")
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	require.Contains(t, got.out, "the saga answers: started")
+
+	for _, from := range [][]string{{"--tracker", url}, {"--brokers", s.brokers}} {
+		saga := func(args ...string) session {
+			return run(t.Context(), nil, append(append([]string{"saga"}, args...), from...)...)
+		}
+		got := saga("wait", "shipment", "s-1", "--within", "30s")
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		require.Contains(t, got.out, "shipment/1 s-1  completed  ✓✓")
+		got = saga("wait", "shipment", "poor-1", "--within", "30s")
+		require.Equal(t, exit.Turned, got.code, got.stderr)
+		require.Contains(t, strings.Join(strings.Fields(got.stderr), " "), "no-money: not a cent")
+		got = saga("watch", "shipment", "poor-1", "-o", "jsonl")
+		require.Equal(t, exit.Turned, got.code, got.stderr)
+		require.Contains(t, got.out, `"status":"compensated"`)
+		got = saga("list", "-q", "to=ada")
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		require.Contains(t, got.out, "s-1")
+		require.NotContains(t, got.out, "poor-1")
+		got = saga("events", "shipment", "s-1", "--payload")
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		require.Contains(t, got.out, `{"To":"Ada"}`)
+		got = saga("why", "shipment", "poor-1")
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		require.Contains(t, got.out, "compensated")
+		got = saga("cancel", "shipment", "s-1", "--reason", "late", "--yes")
+		require.Equal(t, exit.Error, got.code)
+		require.Contains(t, got.stderr, "refused")
+	}
+	got = run(t.Context(), nil, "saga", "start", "shipment", "s-2", "--input", `[]`, "--brokers", s.brokers, "--yes", "--wait")
+	require.Equal(t, exit.Error, got.code, "%s%s", got.out, got.stderr)
+	require.Contains(t, got.out, "start-rejected")
+}
+
+func TestWhoComesInAtATracker(t *testing.T) {
+	s := openShop(t)
+	tokens := filepath.Join(t.TempDir(), "tokens.txt")
+	got := run(t.Context(), nil, "tracker", "token", "ada", "--tokens", tokens)
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	token := strings.TrimSpace(got.out)
+	lines, err := os.ReadFile(tokens)
+	require.NoError(t, err)
+	require.NotContains(t, string(lines), token, "the file holds its hash alone")
+	url := s.serve(t, "--tokens", tokens)
+	as := func(token string, args ...string) session {
+		return run(t.Context(), func(c *cli) {
+			c.env = func(name string) string {
+				return map[string]string{"CHOREO_TRACKER": url, "CHOREO_TRACKER_TOKEN": token}[name]
+			}
+		}, args...)
+	}
+	got = as("", "saga", "list")
+	require.Equal(t, exit.Error, got.code)
+	require.Contains(t, got.stderr, "CHOREO_TRACKER_TOKEN")
+	got = as(token, "saga", "list")
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	got = as(token, "saga", "start", "shipment", "s-1", "--input", "{}", "--yes")
+	require.Equal(t, exit.Error, got.code)
+	require.Contains(t, strings.Join(strings.Fields(got.stderr), " "), "does not let you")
+}
+
+func TestATrackerRefusesToListenToAllWithoutTokens(t *testing.T) {
+	for _, test := range []struct{ args, says string }{
+		{"--listen :0", "there is no authentication"},
+		{"--shard 4/3", "--shard"},
+		{"--shard 0/3", "--shard"},
+		{"--model mysql", "use memory, sqlite:FILE, postgres or redis"},
+		{"--model postgres", "CHOREO_MODEL"},
+		{"--model postgres://me:secret@db/x", "which every process could read"},
+		{"--tokens nowhere.txt", "--tokens"},
+		{"--listen-cert x.pem", "belong together"},
+		{"--base-path choreo", "BasePath"},
+	} {
+		got := run(t.Context(), nil, append([]string{"tracker", "serve", "--brokers", "127.0.0.1:1"}, strings.Fields(test.args)...)...)
+		require.Equal(t, exit.Usage, got.code, "%s: %s", test.args, got.stderr)
+		require.Contains(t, strings.Join(strings.Fields(got.stderr), " "), test.says, test.args)
+		require.NotContains(t, got.stderr, "secret")
+	}
+}
+
+// Several trackers, each with a part of the partitions, answer for each other.
+func TestTrackersThatShareThePartitions(t *testing.T) {
+	s := openShop(t)
+	peers := []string{freeAddress(t), freeAddress(t)}
+	first := s.serve(t, "--shard", "1/2", "--peer-listen", peers[0], "--peers", "http://"+peers[1])
+	second := s.serve(t, "--shard", "2/2", "--peer-listen", peers[1], "--peers", "http://"+peers[0])
+	var ids []string
+	for _, id := range strings.Fields("a b c d e f g h") {
+		_, err := participant.Start(t.Context(), s.depot, s.saga, id, parcel{To: "Ada"})
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	for _, url := range []string{first, second} {
+		for _, id := range ids {
+			got := run(t.Context(), nil, "saga", "wait", "shipment", id, "--tracker", url, "--within", "30s")
+			require.Equal(t, exit.OK, got.code, got.stderr)
+		}
+		got := run(t.Context(), nil, "saga", "list", "-n", "3", "--all", "-o", "jsonl", "--tracker", url)
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		require.Equal(t, len(ids), strings.Count(got.out, "\n"), "%s", got.out)
+	}
+}
+
+func TestALiveViewIsDrawnOverItself(t *testing.T) {
+	s := openShop(t)
+	url := s.serve(t)
+	_, err := participant.Start(t.Context(), s.depot, s.saga, "s-1", parcel{To: "Ada"})
+	require.NoError(t, err)
+	var screen bytes.Buffer
+	got := run(t.Context(), func(c *cli) { c.out, c.outTerminal, c.height = &screen, true, 24 }, "saga", "watch", "shipment", "s-1", "--tracker", url)
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	require.Contains(t, screen.String(), "\x1b[2K")
+	require.Contains(t, screen.String(), "completed")
+	require.Contains(t, screen.String(), "\x1b[32m✓")
+}

@@ -1,0 +1,458 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/integration/internal/servers"
+	"github.com/choreo-go/choreo/tracker"
+)
+
+// tab is a page of a real browser that notes all that went wrong in it.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context //nolint:containedctx // chromedp keeps the tab in it
+	base string
+
+	mu     sync.Mutex
+	faults []string
+}
+
+// call sends a command to the browser.
+func call[P, R any](b *tab, c cdp.Command[P, R], params P) {
+	b.t.Helper()
+	_, err := chromedp.Run(b.ctx, func(ctx context.Context, tg *chromedp.Target) (R, error) { return cdp.Call(ctx, tg, c, params) })
+	require.NoError(b.t, err)
+}
+
+// evaluate returns the value of a JavaScript expression.
+func evaluate[T any](b *tab, expression string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	require.NoError(b.t, err, expression)
+	return v
+}
+
+func click(selector string) chromedp.Action[chromedp.Void] {
+	return chromedp.Click(chromedp.CSS(selector))
+}
+
+func enter(selector, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.SendKeys(chromedp.CSS(selector), text)
+}
+
+// browse opens a tab of a headless Chromium.
+func browse(t *testing.T, d *desk) *tab {
+	t.Helper()
+	options := chromedp.DefaultExecAllocatorOptions[:]
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium refuses to sandbox as root
+	}
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx, base: d.URL + deskBase}
+	if err := chromedp.Listen(ctx, b.listen); err != nil {
+		servers.Need(t, fmt.Sprintf("no Chromium: %v: apt-get install chromium, or integration/scripts/install.sh", err))
+	}
+	var late context.CancelFunc
+	b.ctx, late = context.WithTimeout(ctx, 3*time.Minute)
+	t.Cleanup(late)
+	call(b, cdplog.Enable, cdp.Empty{})
+	call(b, cdppage.Enable, cdppage.EnableParams{})
+	call(b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Lisbon"})
+	b.size(1280)
+	return b
+}
+
+func (b *tab) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		b.faults = append(b.faults, fmt.Sprintf("exception: %+v", e.ExceptionDetails.Exception))
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == "error" || e.Type == "warning" {
+			b.faults = append(b.faults, fmt.Sprintf("console: %s", e.Args[0].Value))
+		}
+	case *cdplog.EventEntryAdded: // violations of the policy come here, and failed requests
+		if e.Entry.Level == "error" || e.Entry.Level == "warning" {
+			b.faults = append(b.faults, string(e.Entry.Source)+": "+e.Entry.Text+" "+e.Entry.URL)
+		}
+	case *cdppage.EventJavascriptDialogOpening:
+		b.faults = append(b.faults, "an alert: "+e.Message)
+	}
+}
+
+// clean demands that nothing went wrong, but for requests that had to fail.
+func (b *tab) clean(expected ...string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.faults {
+		wanted := false
+		for _, e := range expected {
+			wanted = wanted || strings.Contains(f, e)
+		}
+		assert.True(b.t, wanted, "in the browser: %s", f)
+	}
+	b.faults = nil
+}
+
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, actions...); err != nil {
+		b.shoot("failed")
+		text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.body.innerText`))
+		require.NoError(b.t, err, "the page shows: %s; faults: %v", text, b.faults)
+	}
+}
+
+func (b *tab) size(width int64) {
+	b.t.Helper()
+	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600})
+}
+
+// open goes to an address, and waits until it is there.
+func (b *tab) open(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(b.base+path), b.until(`document.querySelector("main[aria-busy=false] h1")`))
+}
+
+// until waits for a JavaScript expression to be true, also across a navigation.
+func (b *tab) until(expression string) chromedp.Action[chromedp.Void] {
+	script := fmt.Sprintf(`new Promise((done) => {
+		const look = () => { try { return Boolean(%s); } catch { return false; } };
+		if (look()) return done(true);
+		const end = (v) => { clearInterval(timer); clearTimeout(late); done(v); };
+		const timer = setInterval(() => look() && end(true), 20);
+		const late = setTimeout(() => end(false), 10000);
+	})`, expression)
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		var err error
+		for range 3 { // a navigation ends the document, and with it what was asked
+			var ok bool
+			if ok, err = chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)(ctx, t); ok {
+				return nil
+			} else if err == nil {
+				break
+			}
+		}
+		return fmt.Errorf("this did not come true: %s: %w", expression, err)
+	})
+}
+
+// is demands that a JavaScript expression is true.
+func (b *tab) is(expression string) {
+	b.t.Helper()
+	assert.True(b.t, evaluate[bool](b, "Boolean("+expression+")"), expression)
+}
+
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return evaluate[string](b, fmt.Sprintf(`document.querySelector(%q).innerText`, selector))
+}
+
+func (b *tab) theme(scheme string) {
+	b.t.Helper()
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+// shoot keeps a picture of the page where somebody wants to look at it.
+func (b *tab) shoot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("CHOREO_TEST_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	extent := evaluate[[]float64](b, `[innerWidth, Math.min(document.documentElement.scrollHeight, 3000)]`)
+	picture, err := chromedp.Run(b.ctx, func(ctx context.Context, tg *chromedp.Target) (cdppage.CaptureScreenshotResult, error) {
+		beyond := true
+		return cdp.Call(ctx, tg, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+			CaptureBeyondViewport: &beyond, Clip: &cdppage.Viewport{Width: extent[0], Height: extent[1], Scale: 1},
+		})
+	})
+	if err != nil {
+		b.t.Logf("no picture of %s: %v", name, err)
+		return
+	}
+	require.NoError(b.t, os.MkdirAll(dir, 0o755))
+	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture.Data, 0o600))
+}
+
+// views are all pages, by the name of their pictures.
+var views = []struct{ name, path, shows string }{
+	{"overview", "/", "Oldest stuck"},
+	{"list", "/sagas", "o-20931"},
+	{"stuck", "/sagas/order/o-20931", "stuck for 14 min at charge-payment in payments: card gateway timeout, attempt 7, next in 40 s"},
+	{"compensated", "/sagas/order/o-20926", "country-not-served"},
+	{"long", "/sagas/migration/m-1", "move-part-59"},
+	{"hostile", "/sagas/order/" + url.PathEscape(hostile), hostile},
+	{"trouble", "/trouble", "schema 41 is not in the registry"},
+	{"definitions", "/definitions", "no saga lives by it any more"},
+	{"definition", "/definitions/order/2", "33 sagas still live by it"},
+	{"participants", "/participants", "attempt 7"},
+	{"missing", "/nowhere", "There is no such page"},
+}
+
+// TestPageShowsAllInBothThemesAndWidths also demands that nothing of a service becomes markup,
+// that the policy holds and the console is silent, and that no page scrolls sideways.
+func TestPageShowsAllInBothThemesAndWidths(t *testing.T) {
+	b := browse(t, newDesk(t))
+	for _, view := range views {
+		for _, width := range []int64{1280, 390} {
+			b.size(width)
+			b.theme("light")
+			b.open(view.path)
+			b.do(b.until(`!document.body.textContent.includes("Loading") && !document.body.textContent.includes("Reading the log")`))
+			b.is(fmt.Sprintf("document.body.textContent.includes(%q)", view.shows))
+			b.is(`document.documentElement.scrollWidth <= innerWidth`)
+			b.is(`!document.querySelector("main img, main script, main iframe, [onerror]") && document.title !== "owned"`)
+			b.is(`document.querySelectorAll("h1").length === 1 && document.querySelectorAll("main tbody tr:not(.more-row)").length <= 200`)
+			b.is(`[...document.querySelectorAll("table")].every((t) => t.caption && t.querySelector("th[scope=col]"))`)
+			b.shoot(fmt.Sprintf("%s-light-%d", view.name, width))
+			b.theme("dark")
+			b.shoot(fmt.Sprintf("%s-dark-%d", view.name, width))
+			b.contrast(view.name)
+			b.theme("light")
+			b.contrast(view.name)
+		}
+		b.clean("404 (Not Found)")
+	}
+}
+
+// contrast demands the contrast of WCAG 2.2, 1.4.3, of every text:
+// https://www.w3.org/TR/WCAG22/#contrast-minimum
+func (b *tab) contrast(name string) {
+	b.t.Helper()
+	poor := evaluate[[]string](b, `(() => {
+		const rgb = (c) => { const m = c.match(/[\d.]+/g); return m ? m.map(Number) : [0, 0, 0, 0]; };
+		const part = (v) => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+		const luminance = ([r, g, b]) => .2126 * part(r) + .7152 * part(g) + .0722 * part(b);
+		const ground = (e) => {
+			for (let x = e; x; x = x.parentElement) { const c = rgb(getComputedStyle(x).backgroundColor); if (c[3] === undefined || c[3] > .9) return c; }
+			return rgb(getComputedStyle(document.documentElement).getPropertyValue("--ground"));
+		};
+		const poor = new Set();
+		for (const e of document.querySelectorAll("body *:not(script):not(svg *)")) {
+			const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim() !== "");
+			if (!own || !e.getClientRects().length || e.closest(".sr, .skip, :disabled")) continue;
+			for (const a of document.getAnimations()) a.finish?.call && a.effect?.getTiming().iterations !== Infinity && a.finish();
+			const a = luminance(rgb(getComputedStyle(e).color)), g = luminance(ground(e));
+			const ratio = (Math.max(a, g) + .05) / (Math.min(a, g) + .05);
+			if (ratio < 4.5) poor.add(e.tagName + "." + e.className + " " + ratio.toFixed(2) + ": " + e.textContent.slice(0, 30));
+		}
+		return [...poor];
+	})()`)
+	assert.Empty(b.t, poor, "texts on %s that are hard to read", name)
+}
+
+func TestPageListIsLiveAndKeepsItsFiltersInTheAddress(t *testing.T) {
+	d := newDesk(t)
+	b := browse(t, d)
+	b.open("/sagas?status=stuck&status=running&limit=25")
+	b.do(b.until(`document.querySelector(".live.live")`), b.until(`document.querySelector(".found").textContent === "63 sagas"`))
+	b.is(`document.querySelectorAll("main tbody tr").length === 25`)
+	b.is(`document.querySelectorAll(".chip :checked").length === 2`)
+
+	d.change("order", "o-20930", func(s *tracker.Snapshot) { s.Steps[2].Status = choreo.StepRetried; s.Status = choreo.StatusStuck })
+	b.do(b.until(`[...document.querySelectorAll("main tbody tr")].some((r) => r.textContent.includes("o-20930") && r.querySelector("[data-status=stuck]"))`))
+
+	b.do(click(`input[value=running]`), b.until(`location.search === "?status=stuck&limit=25"`), b.until(`document.querySelectorAll("main tbody tr").length === 2`))
+	b.do(enter("#q", "931"), b.until(`location.search.includes("q=931")`), b.until(`document.querySelectorAll("main tbody tr").length === 1`))
+	b.is(`document.activeElement.id === "q"`)
+	b.do(enter("#q", "-none"), b.until(`document.querySelector("main .empty")`))
+	assert.Contains(t, b.text(".empty"), "No saga fits these filters")
+	b.do(chromedp.Reload(), b.until(`document.querySelector("#q")?.value === "931-none"`))
+	b.do(click(".empty .button"), b.until(`location.search === "" && document.querySelectorAll("main tbody tr").length === 50`))
+	b.do(chromedp.NavigateBack(), b.until(`document.querySelector("#q")?.value === "931-none"`))
+	b.clean()
+}
+
+func TestPageWalksAMillionSagasPageByPage(t *testing.T) {
+	b := browse(t, newDesk(t))
+	b.open("/sagas?saga=mass&limit=200")
+	b.do(b.until(`document.querySelector(".found").textContent === "1,000,000 sagas"`))
+	b.is(`document.querySelectorAll("main tbody tr").length === 200`)
+	b.do(click(".pager a"), b.until(`document.querySelector("main tbody").textContent.includes("mass-0000200")`))
+	b.is(`document.querySelectorAll("main tbody tr").length === 200`)
+	b.do(chromedp.NavigateBack(), b.until(`document.querySelector("main tbody").textContent.includes("mass-0000000")`))
+	b.clean()
+}
+
+func TestPageShowsWhatASagaDoes(t *testing.T) {
+	d := newDesk(t)
+	b := browse(t, d)
+	b.open("/sagas/order/o-20930")
+	b.do(b.until(`document.querySelector('g.step[data-step="check-fraud"][data-status=ready] .state')`))
+	b.is(`document.querySelector('g.step[data-step="reserve-stock"] title').textContent.startsWith("reserve-stock: completed")`)
+	b.is(`document.querySelectorAll(".lane").length === 3`)
+	d.change("order", "o-20930", func(s *tracker.Snapshot) {
+		end := s.Steps[2].ReadyAt.Add(time.Second)
+		s.Steps[2].Status, s.Steps[2].EndedAt = choreo.StepDone, &end
+		s.Steps[3].Status, s.Steps[3].ReadyAt = choreo.StepReady, &end
+	})
+	b.do(b.until(`document.querySelector('g.step[data-step="charge-payment"][data-status=ready]')`))
+
+	b.open("/sagas/order/o-20926")
+	b.do(b.until(`document.querySelectorAll(".span.undo").length === 4`))
+	b.is(`[...document.querySelectorAll(".lane")].every((l) => { const m = l.querySelector(".middle"); return !m || [...l.querySelectorAll(".span.undo")].every((u) => u.getBoundingClientRect().top > m.getBoundingClientRect().top); })`)
+	b.do(click(".events button[aria-expanded=false]"), b.until(`document.querySelector(".headers")`))
+	b.do(click(".payload button"), b.until(`document.querySelector(".payload pre")?.textContent.includes("129.90")`))
+	b.is(`document.querySelector("time[datetime$=Z][title$=UTC]")`)
+
+	b.open("/sagas/migration/m-1")
+	b.do(b.until(`document.querySelector(".events caption")?.textContent === "Events 1 to 100 of 301"`))
+	b.do(click(`.events + .pager button:last-of-type`), b.until(`document.querySelector(".events caption").textContent === "Events 101 to 200 of 301"`))
+	b.clean()
+}
+
+func TestPageActsAndSaysWhatCameOfIt(t *testing.T) {
+	d := newDesk(t)
+	b := browse(t, d)
+	b.open("/sagas/order/o-20931")
+	b.do(click(`[data-action=retry]`), b.until(`document.querySelector("dialog[open] textarea") === document.activeElement`))
+	b.shoot("dialog-light-1280")
+	b.do(click(`dialog button[type=submit]`))
+	assert.Empty(t, d.asked(), "an action without a reason")
+	b.do(enter("dialog textarea", "the gateway is back"), click(`dialog button[type=submit]`), b.until(`!document.querySelector("dialog")`))
+	require.Len(t, d.asked(), 1)
+	assert.Equal(t, map[string]string{"action": "retry", "step": "charge-payment", "reason": "the gateway is back"}, d.asked()[0])
+	assert.Contains(t, b.text(".hero [role=status]"), "0190-ffff")
+	b.is(`document.activeElement.dataset.action === "retry"`)
+	d.change("order", "o-20931", func(s *tracker.Snapshot) { s.Status, s.Steps[3].Status = choreo.StatusRunning, choreo.StepDone })
+	b.do(b.until(`document.querySelector(".saga-head [data-status=running]")`))
+
+	b.do(click(`.more summary`), click(`[data-action=force-abort]`), enter("dialog textarea", "stop it"), click(`dialog button[type=submit]`),
+		b.until(`document.querySelector("dialog [role=alert]").textContent.includes("the pivot has completed")`), chromedp.KeyEvent(kb.Escape), b.until(`!document.querySelector("dialog")`))
+	b.clean("409 (Conflict)")
+
+	b.open("/trouble")
+	b.do(click(`[data-redrive=g1]`), b.until(`document.querySelector("dialog [data-outcome='would be redriven']")`))
+	b.shoot("redrive-light-1280")
+	b.do(enter("dialog textarea", "the producer is mended"), click(`dialog button[type=submit]`), b.until(`document.querySelector("dialog [data-outcome='redriven']")`))
+	assert.Contains(t, b.text("dialog"), "10 letters redriven, 2 skipped.")
+	assert.Equal(t, map[string]string{"action": "redrive", "reason": "the producer is mended"}, d.asked()[1])
+	b.do(chromedp.KeyEvent(kb.Escape), b.until(`[...document.querySelectorAll("main .card:last-of-type td.num")].some((c) => c.textContent === "2")`))
+	b.clean()
+}
+
+func TestPageOffersNoActionToWhoMayOnlyLook(t *testing.T) {
+	d := newDesk(t)
+	d.may = []string{"view"}
+	b := browse(t, d)
+	b.open("/sagas/order/o-20931")
+	b.is(`!document.querySelector("[data-action]")`)
+	b.do(b.until(`document.querySelector(".events button")`), click(".events button"), b.until(`document.querySelector(".payload").textContent === "You may not see payloads."`))
+	b.open("/trouble")
+	b.is(`!document.querySelector("[data-redrive]")`)
+	b.clean()
+}
+
+func TestPageAsksForAToken(t *testing.T) {
+	d := newDesk(t)
+	d.token = "sesame"
+	b := browse(t, d)
+	b.open("/sagas")
+	b.is(`document.querySelector("h1").textContent === "Sign in"`)
+	b.shoot("login-light-1280")
+	sign := func(token string) {
+		b.do(enter("#token", token+kb.Enter))
+	}
+	sign("wrong")
+	b.do(b.until(`document.querySelector("main [role=alert]")`))
+	sign("nobody")
+	b.do(b.until(`document.querySelector("h1").textContent === "You may not see this"`), click(".failure button:last-of-type"), b.until(`document.querySelector("#token")`))
+	sign("sesame")
+	b.do(b.until(`document.querySelector("main tbody tr")`), b.until(`document.querySelector(".live.live")`))
+	b.is(`sessionStorage.getItem("choreo-token") === "sesame" && !document.cookie && !location.href.includes("sesame")`)
+	b.do(chromedp.Reload(), b.until(`document.querySelector("main tbody tr")`))
+	b.do(click(".who button"), b.until(`document.querySelector("#token")`))
+	b.is(`sessionStorage.getItem("choreo-token") === null`)
+	b.clean("401 (Unauthorized)", "403 (Forbidden)")
+}
+
+func TestPageSaysThatThereIsNothingOrNobody(t *testing.T) {
+	d := newDesk(t)
+	b := browse(t, d)
+	d.set(func() { d.empty, d.sagas = true, nil })
+	for path, text := range map[string]string{
+		"/": "No saga has been started yet", "/sagas": "No saga yet", "/trouble": "Nothing hangs", "/definitions": "No service has published a definition",
+		"/participants": "No participant has shown itself",
+	} {
+		b.open(path)
+		b.is(fmt.Sprintf("document.body.textContent.includes(%q)", text))
+		b.shoot("empty" + strings.ReplaceAll(path, "/", "-") + "-light-1280")
+	}
+	b.clean()
+	b.open("/sagas/order/gone")
+	b.is(`document.querySelector("main [role=alert] h1").textContent === "No such saga"`)
+	d.set(func() { d.away = true })
+	b.open("/sagas")
+	b.is(`document.querySelector("main [role=alert] h1").textContent === "The tracker does not answer"`)
+	d.set(func() { d.away = false })
+	b.do(click(".failure button"), b.until(`document.querySelector("main h1").textContent === "Sagas"`))
+	b.clean("404 (Not Found)", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+}
+
+// TestPageByKeyboardAlone walks from the overview to a retry without a pointer.
+func TestPageByKeyboardAlone(t *testing.T) {
+	d := newDesk(t)
+	b := browse(t, d)
+	b.open("/")
+	press := func(keys string) { b.do(chromedp.KeyEvent(keys)) }
+	reach := func(what string) {
+		t.Helper()
+		for range 120 {
+			press(kb.Tab)
+			there := evaluate[bool](b, fmt.Sprintf(`document.activeElement.matches(%q)`, what))
+			seen := evaluate[bool](b, `document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== "none" || document.activeElement.closest(".chip") !== null`)
+			require.True(t, seen, "the focus is not to be seen")
+			if there {
+				return
+			}
+		}
+		b.shoot("keyboard")
+		require.Fail(t, "the keyboard does not reach "+what)
+	}
+	reach(".skip")
+	press(kb.Enter)
+	b.is(`document.activeElement.id === "main"`)
+	reach(`.tile[href$="status=stuck"]`)
+	press(kb.Enter)
+	b.do(b.until(`document.activeElement.tagName === "H1" && document.title === "Sagas · Choreo"`))
+	reach(`a[href$="/sagas/order/o-20931"]`)
+	press(kb.Enter)
+	b.do(b.until(`document.activeElement.tagName === "H1" && document.title === "order o-20931 · Choreo"`))
+	reach(`[data-action=retry]`)
+	press(kb.Enter)
+	b.do(b.until(`document.activeElement.matches("dialog textarea")`))
+	b.do(enter("dialog textarea", "by keys"))
+	reach(`dialog button[type=submit]`)
+	press(kb.Enter)
+	b.do(b.until(`!document.querySelector("dialog")`))
+	require.Len(t, d.asked(), 1)
+	reach(`.top button.ghost`)
+	press(kb.Enter)
+	b.is(`document.documentElement.dataset.theme === "dark" && localStorage.getItem("choreo-theme") === "dark"`)
+	b.clean()
+}

@@ -1,0 +1,83 @@
+package sqltext
+
+import (
+	"encoding/json"
+
+	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/internal/facts"
+)
+
+// Row is a row that a statement of Pages yields.
+type Row struct {
+	Place    int64
+	Saga, ID []byte
+	Snapshot []byte
+}
+
+// Read reads the page. run runs a statement and hands over each of its rows.
+func (l *List) Read(run func(s Statement, row func(Row) error) error) (tracker.Page, error) {
+	var page tracker.Page
+	var last facts.Key
+	more := false
+	limit := l.query.Limit
+	for _, statement := range l.Pages() {
+		// One more is asked for, which says that another page follows.
+		err := run(statement(limit+1-len(page.Sagas)), func(r Row) error {
+			if len(page.Sagas) == limit {
+				more = true
+				return nil
+			}
+			s := new(tracker.Snapshot)
+			if err := json.Unmarshal(r.Snapshot, s); err != nil {
+				return err
+			}
+			page.Sagas = append(page.Sagas, s)
+			last = facts.Key{Time: r.Place, Saga: string(r.Saga), ID: string(r.ID)}
+			return nil
+		})
+		if err != nil {
+			return tracker.Page{}, err
+		}
+		if more {
+			break
+		}
+	}
+	var err error
+	if more {
+		page.Next, err = l.query.Cursor(last)
+	}
+	return page, err
+}
+
+// Group is a row that the statement of Count yields.
+type Group struct {
+	Name    []byte
+	Version int
+	Term    []byte
+	Count   int64
+	Oldest  *int64
+}
+
+// AddTo adds the row to a counter.
+func (g *Group) AddTo(c *facts.Counter, by tracker.Group) {
+	oldest := int64(facts.Open)
+	if g.Oldest != nil {
+		oldest = *g.Oldest
+	}
+	c.Add(countKey(by, string(g.Name), g.Version, string(g.Term)), g.Count, oldest)
+}
+
+// countKey returns the key that a row of Count stands for. A term begins with its kind.
+func countKey(by tracker.Group, name string, version int, term string) string {
+	switch by {
+	case tracker.GroupVersion:
+		return facts.VersionKey(name, version)
+	case tracker.GroupStep:
+		return facts.StepKey(name, version, term[1:])
+	case tracker.GroupService, tracker.GroupCode:
+		return name[1:]
+	case tracker.GroupStatus, tracker.GroupSaga:
+		return name
+	}
+	return ""
+}
