@@ -39,29 +39,8 @@ func (s *Store) migrate(ctx context.Context, list []migration.Migration) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after the commit it does nothing
-	_, err = tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS choreo_migration (
-		version    INTEGER PRIMARY KEY,
-		name       TEXT NOT NULL,
-		applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-	) STRICT`)
-	if err != nil {
+	if err := migration.ApplySQLite(ctx, tx, "choreo_migration", list); err != nil {
 		return err
-	}
-	var version int
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM choreo_migration").Scan(&version); err != nil {
-		return err
-	}
-	pending, err := migration.Pending(list, version)
-	if err != nil {
-		return err
-	}
-	for _, m := range pending {
-		if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
-			return fmt.Errorf("version %d (%s): %w", m.Version, m.Name, err)
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO choreo_migration (version, name) VALUES ($1, $2)", m.Version, m.Name); err != nil {
-			return err
-		}
 	}
 	return tx.Commit()
 }
