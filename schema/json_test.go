@@ -59,8 +59,11 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var out order
 		if (schema.JSON{}).Decode(data, &out) == nil {
-			_, err := schema.JSON{}.Encode(out)
+			again, err := schema.JSON{}.Encode(out)
 			require.NoError(t, err)
+			var back order
+			require.NoError(t, schema.JSON{}.Decode(again, &back))
+			require.Equal(t, out, back)
 		}
 	})
 }
