@@ -95,9 +95,6 @@ func measure(b *testing.B, log topics.Log, sagas int) {
 	every := time.NewTicker(10 * time.Millisecond)
 	defer every.Stop()
 	for range every.C {
-		page, err := model.List(ctx, tracker.Query{Filter: tracker.Filter{Search: "no saga"}, Limit: 1})
-		require.NoError(b, err)
-		require.Empty(b, page.Sagas)
 		positions, err := model.Positions(ctx, "choreo.order.events")
 		require.NoError(b, err)
 		var events int64

@@ -301,40 +301,46 @@ func (f *follower) fillModel(ctx context.Context) error {
 	for _, p := range positions {
 		holds[p.Partition] = p.Next
 	}
-	for number, p := range f.parts {
-		var snapshots []*Snapshot
-		var at []Position // once all is put
-		put := func() error {
-			err := f.t.model.Put(ctx, snapshots, at)
-			snapshots = snapshots[:0:0]
-			return err
-		}
-		for _, e := range p.entries {
-			if e.packed == nil {
-				continue
-			}
-			s, err := f.t.packer.Unpack(e.id, e.packed)
-			if err != nil {
-				return err
-			}
-			f.t.figures.restored(s)
-			if e.offset < holds[number] {
-				continue
-			}
-			if snapshots = append(snapshots, s); len(snapshots) == 500 {
-				if err := put(); err != nil {
-					return fmt.Errorf("tracker: filling the model: %w", err)
-				}
-			}
-		}
-		if p.next > 0 {
-			at = append(at, Position{Topic: f.events, Partition: number, Next: p.next})
-		}
-		if err := put(); err != nil {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, p := range f.parts {
+		group.Go(func() error { return f.fillPart(ctx, p, holds[p.number]) })
+	}
+	return group.Wait()
+}
+
+// fillPart gives the model what it does not hold of a part: what changed from an offset on.
+func (f *follower) fillPart(ctx context.Context, p *part, from int64) error {
+	var snapshots []*Snapshot
+	put := func(at ...Position) error {
+		if err := f.t.model.Put(ctx, snapshots, at); err != nil {
 			return fmt.Errorf("tracker: filling the model: %w", err)
 		}
+		snapshots = snapshots[:0:0]
+		return nil
 	}
-	return nil
+	for _, e := range p.entries {
+		if e.packed == nil {
+			continue
+		}
+		s, err := f.t.packer.Unpack(e.id, e.packed)
+		if err != nil {
+			return err
+		}
+		f.t.figures.restored(s)
+		if e.offset < from {
+			continue
+		}
+		if snapshots = append(snapshots, s); len(snapshots) == 500 {
+			if err := put(); err != nil {
+				return err
+			}
+		}
+	}
+	if p.next > 0 { // once all is put
+		return put(Position{Topic: f.events, Partition: p.number, Next: p.next})
+	}
+	return put()
 }
 
 // flusher writes what has changed, at its times.

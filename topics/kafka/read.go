@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	segmentio "github.com/segmentio/kafka-go"
@@ -21,12 +20,18 @@ type follower struct {
 	*fetcher
 	config topics.ReadConfig
 	handle topics.Handler
-	ended  chan error // gets why handle is not called any more: nil at the end of the topic
-
-	mu    sync.Mutex // held while the caller's functions are called
-	over  bool       // they are not called any more
-	ahead int        // how many partitions have not come to their end
+	queue  chan delivery
+	over   chan struct{} // closed when nothing is delivered any more
 }
+
+// delivery is what goes from the loops that fetch to the goroutine that calls the caller's
+// functions, so that the next records are fetched while those are handled.
+type delivery struct {
+	records []choreo.Record // nil: one more partition has come to the end that it had
+}
+
+// readAhead is how many handler calls' records are fetched ahead.
+const readAhead = 16
 
 // Read implements topics.Log.
 func (l *Log) Read(ctx context.Context, config topics.ReadConfig, handle topics.Handler) error {
@@ -40,7 +45,7 @@ func (l *Log) Read(ctx context.Context, config topics.ReadConfig, handle topics.
 	defer l.readers.Done()
 	ctx, cancel := l.bind(ctx)
 	defer cancel()
-	f := &follower{config: config, handle: handle, ended: make(chan error, 1)}
+	f := &follower{config: config, handle: handle, queue: make(chan delivery, readAhead), over: make(chan struct{})}
 	f.fetcher = newFetcher(l, []string{config.Topic},
 		newHealth(l.config.Logger.With(zap.String("topic", config.Topic)), config.OnState), f.take)
 	f.reached = f.arrived
@@ -70,17 +75,15 @@ func (f *follower) run(ctx context.Context) (reached bool, err error) {
 			positions = append(positions, p)
 		}
 	}
-	f.ahead = len(positions)
 	f.health.assigned(len(positions))
-	if len(positions) == 0 {
-		f.none()
-	}
 	reading, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	f.running.Go(func() { f.deliver(reading, len(positions), ended) })
 	f.running.Go(func() { f.assign(reading, positions) })
 	f.running.Go(func() { f.watch(reading, partitions, len(positions)) })
 	select {
 	case <-ctx.Done():
-	case err = <-f.ended:
+	case err = <-ended:
 		reached = err == nil
 	case err = <-f.failed:
 		err = fmt.Errorf("kafka: reading topic %s: %w", f.config.Topic, err)
@@ -175,51 +178,58 @@ func (f *follower) watch(ctx context.Context, known, chosen int) {
 	}
 }
 
+// deliver calls the caller's functions until ctx ends or there is no more to deliver: then it
+// says why, nil at the end of the topic. ahead is how many partitions are to come to their end.
+func (f *follower) deliver(ctx context.Context, ahead int, ended chan<- error) {
+	defer close(f.over)
+	if ahead == 0 {
+		f.config.OnCaughtUp()
+	}
+	for ahead > 0 || !f.config.ToEnd {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-f.queue:
+			if ctx.Err() != nil {
+				return
+			}
+			if d.records != nil {
+				if err := f.handle(ctx, d.records); err != nil {
+					ended <- err
+					return
+				}
+			} else if ahead--; ahead == 0 {
+				f.config.OnCaughtUp()
+			}
+		}
+	}
+	ended <- nil
+}
+
 var errOver = errors.New("no more records are taken")
 
-// take hands records to the caller's handler.
-func (f *follower) take(ctx context.Context, records []choreo.Record) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// take queues copies of records for the caller's handler.
+func (f *follower) take(_ context.Context, records []choreo.Record) error {
 	for part := range slices.Chunk(records, f.config.BatchMax) {
-		if f.over || ctx.Err() != nil {
-			return errOver
-		}
 		batch := make([]choreo.Record, len(part))
 		for i := range part {
 			batch[i] = lanes.Copy(&part[i])
 		}
-		if err := f.handle(ctx, batch); err != nil {
-			f.over = true
-			f.ended <- err
-			return err
+		if !f.enqueue(delivery{records: batch}) {
+			return errOver
 		}
 	}
 	return nil
 }
 
 // arrived notes that one more partition has come to the end that it had.
-func (f *follower) arrived(*position) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ahead--; f.ahead > 0 || f.over {
-		return
-	}
-	f.atEnd()
-}
+func (f *follower) arrived(*position) { f.enqueue(delivery{}) }
 
-// none says that the end is reached where no partition is read.
-func (f *follower) none() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.atEnd()
-}
-
-// atEnd says that all is read that there was. f.mu is held.
-func (f *follower) atEnd() {
-	f.config.OnCaughtUp()
-	if f.config.ToEnd {
-		f.over = true
-		f.ended <- nil
+func (f *follower) enqueue(d delivery) bool {
+	select {
+	case f.queue <- d:
+		return true
+	case <-f.over:
+		return false
 	}
 }
