@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"crypto/rand"
 	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,10 +15,12 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/integration/internal/servers"
+	"github.com/choreo-go/choreo/topics/kafka"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/postgres"
 	"github.com/choreo-go/choreo/tracker/redis"
 	"github.com/choreo-go/choreo/tracker/sqlite"
+	"github.com/choreo-go/choreo/tracker/trackertest"
 )
 
 var trackerRows = flag.Int("tracker.rows", 10_000, "sagas in the read models that are measured")
@@ -46,6 +50,15 @@ func BenchmarkTracker(b *testing.B) {
 		removeKeys(b, client, "{bench}:*")
 		measureTracker(b, redis.New(client, &redis.Config{Prefix: "bench"}))
 	})
+}
+
+// BenchmarkTrackerFold folds the events of -tracker.rows sagas, five of each, from real Kafka, with a
+// model in memory, and then starts anew from what the tracker wrote. Run it with -benchtime 1x.
+func BenchmarkTrackerFold(b *testing.B) {
+	log, err := kafka.New(kafka.Config{Brokers: servers.Kafka(b)})
+	require.NoError(b, err)
+	defer log.Close()
+	trackertest.Bench(b, log, "bench-"+strings.ToLower(rand.Text()), *trackerRows)
 }
 
 var benchmarkStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
