@@ -36,14 +36,15 @@ func events(topic string, n int) []choreo.Record {
 
 // benchLog returns a log on the cluster that CHOREO_TEST_BROKERS names, or on an
 // embedded broker.
-func benchLog(b *testing.B) (log *kafka.Log, topic string) {
-	var brokers []string
+func benchLog(b *testing.B) (log *kafka.Log, topic string) { return benchLogWith(b, kafka.Config{}) }
+
+func benchLogWith(b *testing.B, config kafka.Config) (log *kafka.Log, topic string) {
 	if named := os.Getenv("CHOREO_TEST_BROKERS"); named != "" {
-		brokers = strings.Split(named, ",")
+		config.Brokers = strings.Split(named, ",")
 	} else {
-		brokers = broker(b).Addresses()
+		config.Brokers = broker(b).Addresses()
 	}
-	log = open(b, kafka.Config{Brokers: brokers})
+	log = open(b, config)
 	topic = "bench-" + rand.Text()
 	require.NoError(b, log.CreateTopic(b.Context(), topics.TopicSpec{Name: topic, Partitions: 12}))
 	return log, topic
@@ -83,6 +84,37 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
+// BenchmarkCompression is the cost of an event that is written and read, by how it is compressed.
+func BenchmarkCompression(b *testing.B) {
+	for _, codec := range []string{"none", "snappy", "lz4", "zstd"} {
+		for _, size := range []int{4, 64, 1000} {
+			b.Run(fmt.Sprintf("%s/records=%d", codec, size), func(b *testing.B) {
+				log, topic := benchLogWith(b, kafka.Config{Compression: codec})
+				records := completions(topic, size)
+				var read atomic.Int64
+				ctx, stop := context.WithCancel(b.Context())
+				ended := make(chan error, 1)
+				want := int64(b.N * size)
+				go func() {
+					ended <- log.Consume(ctx, topics.ConsumeConfig{Group: topic, Topics: []string{topic}, Keep: func(*choreo.Record) bool {
+						if read.Add(1) == want {
+							stop()
+						}
+						return false
+					}}, func(context.Context, []choreo.Record) error { return nil })
+				}()
+				for range b.N {
+					if errs := log.Publish(b.Context(), records); errs != nil {
+						b.Fatal(errs)
+					}
+				}
+				require.NoError(b, <-ended)
+				b.ReportMetric(float64(want)/b.Elapsed().Seconds(), "events/s")
+			})
+		}
+	}
+}
+
 // BenchmarkConsume is the cost of a record that is handled by doing nothing.
 func BenchmarkConsume(b *testing.B) {
 	log, topic := benchLog(b)
@@ -105,6 +137,45 @@ func BenchmarkConsume(b *testing.B) {
 		})
 	require.NoError(b, err)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// completions returns n events that tell of a completed step.
+func completions(topic string, n int) []choreo.Record {
+	records := make([]choreo.Record, n)
+	for i := range records {
+		records[i] = topics.Encode(&choreo.Event{
+			ID: fmt.Sprintf("018f3a3e-0000-7000-8000-%012d", i), Type: choreo.StepCompleted, Saga: "order", Version: 1,
+			SagaID: fmt.Sprintf("018f3a3e-0000-7000-9000-%012d", i), Step: "reserve-stock", Source: "inventory", Initiator: "orders",
+			Attempt: 1, CausationID: fmt.Sprintf("018f3a3e-0000-7000-a000-%012d", i), Time: time.Now(),
+			ContentType: "application/json", Payload: make([]byte, 200), Partition: choreo.AnyPartition,
+		}, topic)
+	}
+	return records
+}
+
+// BenchmarkSkip is the cost of an event that concerns nobody here: from the broker to the offset
+// that counts it. Allocations are those of this process: with an embedded broker, its own, too.
+func BenchmarkSkip(b *testing.B) {
+	log, topic := benchLog(b)
+	records := completions(topic, 1000)
+	for written := 0; written < b.N; written += len(records) {
+		if errs := log.Publish(b.Context(), records); errs != nil {
+			b.Fatal(errs)
+		}
+	}
+	skipped := 0 // one broker: Keep is called by one goroutine
+	ctx, stop := context.WithCancel(b.Context())
+	b.ReportAllocs()
+	b.ResetTimer()
+	err := log.Consume(ctx, topics.ConsumeConfig{Group: topic, Topics: []string{topic}, Keep: func(rec *choreo.Record) bool {
+		head, err := topics.ReadHead(rec)
+		if skipped++; skipped >= b.N {
+			stop()
+		}
+		return err != nil || head.Step == "ship-parcel"
+	}}, func(context.Context, []choreo.Record) error { return nil })
+	require.NoError(b, err)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
 // BenchmarkIdleHop is the time from Publish to the handler on an idle log.

@@ -203,6 +203,11 @@ func (r *reader) count() int {
 
 // varint returns a zigzag-encoded number, as in records.
 func (r *reader) varint() int64 {
+	if len(r.buf) > 0 && r.buf[0] < 0x80 { // as most are
+		u := r.buf[0]
+		r.buf = r.buf[1:]
+		return int64(u>>1) ^ -int64(u&1)
+	}
 	v, n := binary.Varint(r.buf)
 	if n <= 0 {
 		r.short = true

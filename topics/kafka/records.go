@@ -23,6 +23,7 @@ const (
 	controlBit        = 1 << 5
 	controlTypeAbort  = 0
 	maxHeaderNames    = 1024
+	maxLikely         = 64
 	leastBytesARecord = 7
 )
 
@@ -31,8 +32,9 @@ const (
 type decoder struct {
 	headers []choreo.Header
 	// names are the header names seen, so that each is one string however often it
-	// comes.
-	names map[string]string
+	// comes. likely are those of the last record: most often the next one has the same.
+	names  map[string]string
+	likely []string
 }
 
 func newDecoder() *decoder { return &decoder{names: make(map[string]string)} }
@@ -159,23 +161,31 @@ func (d *decoder) readHeaders(r *reader) []choreo.Header {
 		return nil
 	}
 	begin := len(d.headers)
-	for range n {
+	for i := range int(n) {
 		name := r.varbytes()
-		d.headers = append(d.headers, choreo.Header{Key: d.name(name), Value: r.varbytes()})
+		d.headers = append(d.headers, choreo.Header{Key: d.name(name, i), Value: r.varbytes()})
 	}
 	return d.headers[begin:len(d.headers):len(d.headers)]
 }
 
-// name returns a header name as a string.
-func (d *decoder) name(b []byte) string {
-	if s, ok := d.names[string(b)]; ok {
-		return s
+// name returns the name of a record's i-th header as a string.
+func (d *decoder) name(b []byte, i int) string {
+	if i < len(d.likely) && d.likely[i] == string(b) {
+		return d.likely[i]
 	}
-	if len(d.names) >= maxHeaderNames {
-		clear(d.names)
+	s, known := d.names[string(b)]
+	if !known {
+		if len(d.names) >= maxHeaderNames {
+			clear(d.names)
+		}
+		s = string(b)
+		d.names[s] = s
 	}
-	s := string(b)
-	d.names[s] = s
+	if i < len(d.likely) {
+		d.likely[i] = s
+	} else if i == len(d.likely) && i < maxLikely {
+		d.likely = append(d.likely, s)
+	}
 	return s
 }
 
