@@ -21,7 +21,7 @@ import (
 )
 
 // sagaNeeds are the settings of commands that look at sagas.
-const sagaNeeds = connect.Tracker | connect.Brokers | connect.Namespace
+const sagaNeeds = connect.Tracker | connect.Brokers | connect.Namespace | connect.Registry
 
 // sagaNoun is "choreo saga".
 func (c *cli) sagaNoun() *cobra.Command {

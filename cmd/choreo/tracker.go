@@ -76,7 +76,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 	flags.IntVar(&s.maxEnded, "max-ended", 1_000_000, "keep at most this `number` of sagas that have ended; negative is without bound")
 	flags.BoolVar(&s.logJSON, "log-json", false, "write the log as lines of JSON")
 	flags.BoolVar(&s.quiet, "quiet", false, "log only what goes wrong, and actions")
-	connect.Flags(flags, connect.Brokers|connect.Namespace)
+	connect.Flags(flags, connect.Brokers|connect.Namespace|connect.Registry)
 }
 
 func roles() []string {
@@ -144,7 +144,11 @@ func (c *cli) serve(ctx context.Context, settings *connect.Settings, s *serving)
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	whole := cluster.New(log, names, &cluster.Config{Logger: logger.Named("cluster")})
+	registry, err := settings.HTTPRegistry()
+	if err != nil {
+		return err
+	}
+	whole := cluster.New(log, names, &cluster.Config{Registry: registry, Logger: logger.Named("cluster")})
 	all, peers, err := withPeers(follow, settings, s.peers)
 	if err != nil {
 		return err

@@ -3,19 +3,25 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
 	"github.com/choreo-go/choreo/outbox/memory"
 	"github.com/choreo-go/choreo/participant"
+	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/embedded"
 	"github.com/choreo-go/choreo/topics/kafka"
 )
@@ -220,4 +226,37 @@ func TestALiveViewIsDrawnOverItself(t *testing.T) {
 	require.Contains(t, screen.String(), "\x1b[2K")
 	require.Contains(t, screen.String(), "completed")
 	require.Contains(t, screen.String(), "\x1b[32m✓")
+}
+
+// A tracker decodes what a registry over HTTP has the schemas of.
+func TestATrackerDecodesByTheRegistryThatIsNamed(t *testing.T) {
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/schemas/ids/7" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, `{"schema":"{\"type\":\"record\",\"name\":\"Parcel\",\"fields\":[{\"name\":\"to\",\"type\":\"string\"}]}"}`)
+	}))
+	t.Cleanup(registry.Close)
+	s := openShop(t)
+	log, err := kafka.New(kafka.Config{Brokers: strings.Split(s.brokers, ",")})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, log.Close()) })
+	started := topics.Encode(&choreo.Event{
+		ID: "e-1", Type: choreo.Started, Saga: "shipment", Version: 1, SagaID: "avro-1", Source: "till", Initiator: "till", Time: time.Now(),
+		ContentType: string(choreo.Avro), Payload: append([]byte{0, 0, 0, 0, 7, 6}, "Ada"...), Partition: choreo.AnyPartition,
+	}, "choreo.shipment.events")
+	require.Nil(t, log.Publish(t.Context(), []choreo.Record{started}))
+	url := s.serve(t, "--registry", registry.URL)
+	for _, from := range [][]string{{"--tracker", url}, {"--brokers", s.brokers, "--registry", registry.URL}} {
+		var got session
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			got = run(t.Context(), nil, append([]string{"saga", "events", "shipment", "avro-1", "--payload"}, from...)...)
+			require.Equal(c, exit.OK, got.code, got.stderr)
+		}, 20*time.Second, 10*time.Millisecond)
+		require.Contains(t, got.out, `{"to":"Ada"}`)
+	}
+	got := run(t.Context(), nil, "tracker", "serve", "--brokers", s.brokers, "--registry", "nonsense")
+	require.Equal(t, exit.Usage, got.code)
+	require.Contains(t, got.stderr, "--registry")
 }

@@ -10,6 +10,6 @@ import (
 func (c *Cluster) Source(sagas api.Sagas) api.Source {
 	return api.Source{
 		Sagas: sagas, Explainer: c, Events: c, Definitions: c, Participants: c, DeadLetters: c, Commands: c,
-		Codecs: []schema.Codec{&reader{cluster: c}},
+		Codecs: []schema.Codec{&reader{cluster: c}, &protoReader{cluster: c}},
 	}
 }
