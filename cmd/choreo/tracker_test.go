@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/embedded"
 	"github.com/choreo-go/choreo/topics/kafka"
+	"github.com/choreo-go/choreo/tracker"
 )
 
 func freeAddress(t *testing.T) string {
@@ -39,6 +41,7 @@ type shop struct {
 	brokers string
 	saga    *choreo.Saga[parcel]
 	depot   *participant.Participant[*memory.Tx]
+	stop    func() // the services
 }
 
 func openShop(t *testing.T) *shop {
@@ -73,7 +76,8 @@ func openShop(t *testing.T) *shop {
 			}
 		})
 	}
-	t.Cleanup(func() { stop(); running.Wait(); require.NoError(t, log.Close()) })
+	s.stop = func() { stop(); running.Wait() }
+	t.Cleanup(func() { s.stop(); require.NoError(t, log.Close()) })
 	return s
 }
 
@@ -141,9 +145,59 @@ func TestWhatServicesDoIsSeenOverATrackerAndOverItsTopics(t *testing.T) {
 		require.Equal(t, exit.Error, got.code)
 		require.Contains(t, got.stderr, "refused")
 	}
-	got = run(t.Context(), nil, "saga", "start", "shipment", "s-2", "--input", `[]`, "--brokers", s.brokers, "--yes", "--wait")
-	require.Equal(t, exit.Error, got.code, "%s%s", got.out, got.stderr)
-	require.Contains(t, got.out, "start-rejected")
+}
+
+// Who waits for the answer to a command hears a refusal, and why, from wherever sagas are seen.
+func TestARefusalIsHeard(t *testing.T) {
+	s := openShop(t)
+	url := s.serve(t)
+	for n, from := range [][]string{{"--tracker", url}, {"--brokers", s.brokers}} {
+		saga := func(args ...string) session {
+			return run(t.Context(), nil, append(append([]string{"saga"}, args...), from...)...)
+		}
+		id := fmt.Sprint("s-", n)
+		got := saga("start", "shipment", id, "--input", `[]`, "--yes", "--wait")
+		require.Equal(t, exit.Error, got.code, "%s%s", got.out, got.stderr)
+		require.Contains(t, got.out, "start-rejected: ")
+		require.Contains(t, got.out, "undecodable")
+		got = saga("start", "shipment", id, "--input", `{"To":"Ada"}`, "--yes", "--wait", "-o", "json")
+		require.Equal(t, exit.OK, got.code, "%s%s", got.out, got.stderr)
+		require.Contains(t, got.out, `"choreo.saga.started"`)
+		got = saga("start", "shipment", id, "--input", `{"To":"Bob"}`, "--yes", "--wait")
+		require.Equal(t, exit.Error, got.code, "%s%s", got.out, got.stderr)
+		require.Contains(t, strings.Join(strings.Fields(got.out), " "), "a saga of this id was started before")
+		got = saga("wait", "shipment", id, "--within", "30s")
+		require.Equal(t, exit.OK, got.code, got.stderr)
+		got = saga("force-abort", "shipment", id, "--reason", "wrong", "--yes", "--wait")
+		require.Equal(t, exit.OK, got.code, "%s%s", got.out, got.stderr)
+		require.Contains(t, got.out, "aborted")
+	}
+	// Nobody reads what a service is to answer that has stopped.
+	s.stop()
+	got := run(t.Context(), nil, "saga", "start", "shipment", "s-9", "--input", `{"To":"Ada"}`, "--yes", "--wait", "--timeout", "1s", "--tracker", url)
+	require.Equal(t, exit.TimedOut, got.code, got.stderr)
+	require.Contains(t, strings.Join(strings.Fields(got.stderr), " "), "does the service run that is to answer?")
+}
+
+// Ids that a path cannot hold as they are.
+func TestIDsOfAnyKindAreAddressed(t *testing.T) {
+	s := openShop(t)
+	url := s.serve(t, "--base-path", "/choreo") + "/choreo"
+	for _, id := range []string{"..", ".", "/", "a/../b", "~.", "100%", "a b?c#d", "%2F"} {
+		got := run(t.Context(), nil, "saga", "start", "shipment", id, "--input", `{"To":"Ada"}`, "--yes", "--wait", "--tracker", url)
+		require.Equal(t, exit.OK, got.code, "%s%s", got.out, got.stderr)
+		for _, from := range [][]string{{"--tracker", url}, {"--brokers", s.brokers}} {
+			got = run(t.Context(), nil, append([]string{"saga", "wait", "shipment", id, "--within", "30s", "-o", "json"}, from...)...)
+			require.Equal(t, exit.OK, got.code, got.stderr)
+			var seen tracker.Snapshot
+			require.NoError(t, json.Unmarshal([]byte(got.out), &seen))
+			require.Equal(t, id, seen.ID)
+			for _, verb := range []string{"show", "events", "why"} {
+				got = run(t.Context(), nil, append([]string{"saga", verb, "shipment", id}, from...)...)
+				require.Equal(t, exit.OK, got.code, "%s %s: %s", verb, id, got.stderr)
+			}
+		}
+	}
 }
 
 func TestWhoComesInAtATracker(t *testing.T) {

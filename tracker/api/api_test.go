@@ -150,10 +150,59 @@ func TestDeletable(t *testing.T) {
 
 func TestHostileIDs(t *testing.T) {
 	r := newRig(t, nil)
-	const id = hostile
-	require.Equal(t, id, get[api.SagaView](r, "/api/v1/sagas/order/"+url.PathEscape(id)).Saga.ID)
-	for _, id := range []string{"%2e%2e", "%2Fx", "%00", "%ff", "..%2f..%2fetc", strings.Repeat("x", 5000)} {
+	for n, id := range []string{
+		hostile, ".", "..", "~.", "~..", "~~..", "~", "~x", "...", "/", "~/", "~~/", "//", "~//", "a//b", "../..", "./a", "a/.", "%2e%2e", "%", "%25", "%2F", "a+b c", "?x=1", "#x", ";", "actions",
+		"\\", "\u2028", "ü", "{id}", strings.Repeat("/", 255),
+	} {
+		r.fake.put(snapshot(id, 30+n, choreo.StatusRunning))
+		at := "/api/v1/sagas/order/" + api.EscapeID(id)
+		require.Equal(t, id, get[api.SagaView](r, at).Saga.ID)
+		require.Len(t, get[api.EventList](r, at+"/events").Events, 3)
+		res, data := r.do(http.MethodPost, at+"/actions", api.Action{Action: api.ActionForceAbort, Reason: "because"})
+		require.Equal(t, http.StatusAccepted, res.StatusCode, "%s", data)
+		require.Contains(t, r.fake.acted[len(r.fake.acted)-1], "force-abort "+id+" ")
+		outcome := get[api.Outcome](r, res.Header.Get("Location"))
+		require.Equal(t, "event-1", outcome.EventID)
+		require.Contains(t, r.fake.acted[len(r.fake.acted)-1], "of "+id+" from")
+
+		// Clients of today's browsers and Go resolve what looks like folders, as proxies do.
+		address, err := url.Parse(r.http.URL + at)
+		require.NoError(t, err)
+		require.Equal(t, at, address.ResolveReference(&url.URL{}).EscapedPath())
+		require.NotContains(t, strings.Split(at, "/"), "..")
+		require.NotContains(t, strings.Split(at, "/"), ".")
+	}
+	for _, id := range []string{"%2e%2e%2e%2e", "%2Fx", "%00", "%ff", "..%2f..%2fetc", "~~~~..", strings.Repeat("x", 5000)} {
 		r.refused(api.CodeSagaNotFound, http.MethodGet, "/api/v1/sagas/order/"+id, nil)
+	}
+}
+
+func TestWhatCameOfAnAction(t *testing.T) {
+	r := newRig(t, func(c *api.Config) { c.Timeout = 8 * time.Second })
+	res, data := r.do(http.MethodPost, "/api/v1/sagas/order/o-1/actions", api.Action{Action: api.ActionCancel, Reason: "because"})
+	require.Equal(t, http.StatusAccepted, res.StatusCode, "%s", data)
+	require.Equal(t, "/api/v1/sagas/order/o-1/actions/event-1", res.Header.Get("Location"))
+	res, _ = r.do(http.MethodPost, "/api/v1/sagas/order", api.Start{ID: ".."})
+	require.Equal(t, "/api/v1/sagas/order/~../actions/event-2", res.Header.Get("Location"))
+
+	no := get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/event-1?wait=60")
+	require.Equal(t, api.OutcomeRejected, no.State)
+	require.Equal(t, api.ActionCancel, no.Action)
+	require.Equal(t, "it is over", no.Answer.Error.Message)
+	require.Empty(t, no.Answer.Payload)
+	require.Contains(t, r.fake.acted, "answer to event-1 of o-1 from 0 within 6s", "time is left for the reading")
+	open := get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/open")
+	require.Equal(t, api.Outcome{EventID: "open", Action: api.ActionCancel, State: api.OutcomePending}, open)
+	started := get[api.Outcome](r, "/api/v1/sagas/order/new/actions/started?wait=1")
+	require.Equal(t, api.OutcomeAccepted, started.State)
+	require.EqualValues(t, "start", started.Action)
+	require.Contains(t, r.fake.acted, "answer to started of new from -1 within 1s", "of which no snapshot is known")
+	require.Equal(t, api.ActionResolve, get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/resolved").Action)
+	require.Equal(t, api.ActionForceAbort, get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/forced").Action)
+
+	r.refused(api.CodeNoCommand, http.MethodGet, "/api/v1/sagas/order/o-1/actions/none", nil)
+	for _, wait := range []string{"-1", "61", "soon"} {
+		require.Equal(t, "wait", r.refused(api.CodeBadParameter, http.MethodGet, "/api/v1/sagas/order/o-1/actions/event-1?wait="+wait, nil).Parameter)
 	}
 }
 
@@ -324,7 +373,7 @@ func TestBadBodies(t *testing.T) {
 func TestFaultsOfTheSource(t *testing.T) {
 	r := newRig(t, func(c *api.Config) { c.Timeout = 20 * time.Millisecond })
 	r.fake.fail = errors.New("dial 10.0.0.7: password=hunter2")
-	for _, path := range []string{"/sagas", "/counts", "/overview", "/sagas/order/o-1", "/sagas/order/o-1/events", "/definitions", "/participants", "/dead-letters", "/dead-letters?group=g1", "/parked"} {
+	for _, path := range []string{"/sagas", "/counts", "/overview", "/sagas/order/o-1", "/sagas/order/o-1/events", "/sagas/order/o-1/actions/event-1", "/definitions", "/participants", "/dead-letters", "/dead-letters?group=g1", "/parked"} {
 		p := r.refused(api.CodeUnavailable, http.MethodGet, "/api/v1"+path, nil)
 		require.NotContains(t, p.Detail, "hunter2")
 	}
@@ -339,7 +388,7 @@ func TestWhatIsNotSetUp(t *testing.T) {
 	require.NoError(t, err)
 	defer server.Close()
 	r := &rig{t: t, fake: f, check: document(t), http: serve(t, server.Handler())}
-	for _, path := range []string{"/definitions", "/definitions/a/1", "/participants", "/dead-letters", "/sagas/order/o-1/events"} {
+	for _, path := range []string{"/definitions", "/definitions/a/1", "/participants", "/dead-letters", "/sagas/order/o-1/events", "/sagas/order/o-1/actions/event-1"} {
 		r.refused(api.CodeNotAvailable, http.MethodGet, "/api/v1"+path, nil)
 	}
 	r.refused(api.CodeNotAvailable, http.MethodPost, "/api/v1/sagas/order/o-1/actions", api.Action{Action: api.ActionCancel, Reason: "x"})

@@ -57,12 +57,12 @@ func operations(t *testing.T, do func(method, path, template string, needs api.R
 				Role api.Role `json:"x-choreo-role"`
 			}
 			require.NoError(t, json.Unmarshal(raw, &op))
-			path := strings.NewReplacer("{saga}", "order", "{id}", "o-1", "{version}", "1").Replace(template)
+			path := strings.NewReplacer("{saga}", "order", "{id}", "o-1", "{version}", "1", "{event}", "event-1").Replace(template)
 			do(strings.ToUpper(method), "/api/v1"+path, template, op.Role)
 			n++
 		}
 	}
-	require.Equal(t, 17, n)
+	require.Equal(t, 18, n)
 }
 
 func TestEveryRouteIsBehindTheGate(t *testing.T) {

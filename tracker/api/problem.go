@@ -45,6 +45,7 @@ const (
 	CodeSagaNotFound     Code = "saga-not-found"
 	CodeNoDefinition     Code = "definition-not-found"
 	CodeNoGroup          Code = "group-not-found"
+	CodeNoCommand        Code = "action-not-found"
 	CodeMethodNotAllowed Code = "method-not-allowed"
 	CodeRefused          Code = "refused"
 	CodeTooLarge         Code = "too-large"
@@ -79,6 +80,8 @@ func (c Code) about() (status int, title string) {
 		return http.StatusNotFound, "There is no such definition"
 	case CodeNoGroup:
 		return http.StatusNotFound, "There is no such group of dead letters"
+	case CodeNoCommand:
+		return http.StatusNotFound, "There is no such action"
 	case CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed, "The address does not take this method"
 	case CodeRefused:
@@ -138,6 +141,8 @@ func (s *Server) classify(r *http.Request, err error) *Problem {
 		return p
 	case errors.Is(err, ErrNoGroup):
 		return problem(CodeNoGroup, "ask for the groups again: its letters may have been redriven or have expired")
+	case errors.Is(err, ErrNoCommand):
+		return problem(CodeNoCommand, "the saga's log holds no action of this event id: use the one that the action was answered by")
 	case r.Context().Err() != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded):
 		s.config.Log.Warn("An answer took too long", zap.String("path", r.URL.Path), zap.Error(err))
 		return problem(CodeTimeout, "try again, or ask for less")

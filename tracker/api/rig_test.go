@@ -211,6 +211,32 @@ func (f *fake) Act(ctx context.Context, s *tracker.Snapshot, by string, a api.Ac
 	return "event-1", f.check(ctx)
 }
 
+func (f *fake) Answer(ctx context.Context, saga, id, command string, home int32, wait time.Duration) (api.Answer, error) {
+	asked := &choreo.Event{
+		ID: command, Type: choreo.AbortRequested, Saga: saga, Version: 1, SagaID: id, Source: "tracker", By: "ada", Time: epoch,
+		Failure: &choreo.Failure{Class: choreo.ClassCancelled, Code: "cancelled"}, ContentType: "application/json", Payload: []byte("{}"),
+	}
+	no := *asked
+	no.ID, no.Type, no.CausationID, no.Failure = "e-no", choreo.AbortRejected, command, &choreo.Failure{Class: choreo.ClassRefused, Code: "completed", Message: "it is over"}
+	switch command {
+	case "started":
+		asked.Type, asked.Target, asked.Failure = choreo.StartRequested, "orders", nil
+		no.Type, no.Failure = choreo.Started, nil
+	case "resolved":
+		asked.Type, asked.Step, asked.Resolve, asked.Failure = choreo.ResolveRequested, "ship", choreo.ResolveUndone, nil
+	case "forced":
+		asked.Force = true
+	case "none":
+		return api.Answer{}, api.ErrNoCommand
+	}
+	f.acted = append(f.acted, fmt.Sprintf("answer to %s of %s from %d within %s", command, id, home, wait))
+	rec, answer := topics.Encode(asked, "choreo.order.events"), topics.Encode(&no, "choreo.order.events")
+	if command == "open" {
+		return api.Answer{Command: &rec}, f.check(ctx)
+	}
+	return api.Answer{Command: &rec, Record: &answer}, f.check(ctx)
+}
+
 func (f *fake) Start(ctx context.Context, saga, by string, s api.Start) (string, error) {
 	if saga != "order" {
 		return "", &api.RefusedError{Why: "nobody starts such sagas"}
@@ -287,7 +313,7 @@ func newRig(t *testing.T, change func(*api.Config)) *rig {
 	}
 	r := &rig{t: t, fake: newFake(), logs: logs, check: document(t), base: config.BasePath}
 	server, err := api.New(api.Source{
-		Sagas: r.fake, Explainer: r.fake, Events: r.fake, Definitions: r.fake, Participants: r.fake, DeadLetters: r.fake, Commands: r.fake,
+		Sagas: r.fake, Explainer: r.fake, Events: r.fake, Definitions: r.fake, Participants: r.fake, DeadLetters: r.fake, Commands: r.fake, Answers: r.fake,
 	}, config)
 	require.NoError(t, err)
 	r.server, r.http = server, httptest.NewServer(server.Handler())

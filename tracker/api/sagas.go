@@ -117,7 +117,7 @@ func (s *Server) getSaga(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, noParameters); err != nil {
 		return err
 	}
-	one, err := s.source.Sagas.Get(r.Context(), r.PathValue("saga"), r.PathValue("id"))
+	one, err := s.source.Sagas.Get(r.Context(), r.PathValue("saga"), pathID(r))
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Cluster struct {
 	statuses  copyOf[[]topics.Status]
 	letters   *topics.DeadLetters
 	schemas   schemas
+	sent      sent
 }
 
 // New returns the topics of a namespace. config may be nil. The caller keeps the log.

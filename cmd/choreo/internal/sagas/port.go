@@ -38,6 +38,8 @@ type Source interface {
 	Act(ctx context.Context, saga, id string, action Action) (*Sent, error)
 	// Start asks the service that starts such sagas to start one.
 	Start(ctx context.Context, saga string, start Start) (*Sent, error)
+	// Outcome waits until a command was answered, and returns the answer; or until ctx ends.
+	Outcome(ctx context.Context, saga, id, command string) (*Outcome, error)
 	// Close releases what the source holds.
 	Close() error
 }
@@ -119,6 +121,14 @@ type (
 type Sent struct {
 	EventID string `json:"event_id"`
 	Action  string `json:"action"`
+}
+
+// Outcome is what came of a command.
+type Outcome struct {
+	EventID string           `json:"event_id"`
+	Action  string           `json:"action"`
+	State   api.OutcomeState `json:"state"`
+	Answer  *Event           `json:"answer,omitempty"`
 }
 
 // Reader returns a source as a tracker joins it with its own part.
