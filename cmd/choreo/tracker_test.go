@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +28,7 @@ import (
 	"github.com/choreo-go/choreo/topics/embedded"
 	"github.com/choreo-go/choreo/topics/kafka"
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 func freeAddress(t *testing.T) string {
@@ -81,32 +84,63 @@ func openShop(t *testing.T) *shop {
 	return s
 }
 
-// serve runs a tracker until the test ends, and returns its URL once it answers.
+// serve runs a tracker until the test ends, and returns its URL once it is ready.
 func (s *shop) serve(t *testing.T, flags ...string) string {
 	t.Helper()
+	url, _ := s.serveUntil(t, flags...)
+	return url
+}
+
+// serveUntil runs a tracker until it is stopped or the test ends, and returns its URL once it is ready.
+func (s *shop) serveUntil(t *testing.T, flags ...string) (url string, stop func()) {
+	t.Helper()
 	address := freeAddress(t)
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan session, 1)
 	args := append([]string{"tracker", "serve", "--brokers", s.brokers, "--listen", address, "--quiet"}, flags...)
 	go func() { ended <- run(ctx, nil, args...) }()
-	t.Cleanup(func() {
-		stop()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
 		got := <-ended
 		require.Equal(t, exit.OK, got.code, got.stderr)
 		require.Contains(t, got.stderr, "listens at http://"+address)
-	})
-	for {
+	}
+	t.Cleanup(stop)
+	base := ""
+	if i := slices.Index(flags, "--base-path"); i >= 0 {
+		base = flags[i+1]
+	}
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		select {
 		case got := <-ended:
 			ended <- got
-			t.Fatalf("the tracker ended with %d: %s", got.code, got.stderr)
+			t.Errorf("the tracker ended with %d: %s", got.code, got.stderr)
 		default:
 		}
-		if conn, err := net.Dial("tcp", address); err == nil {
-			require.NoError(t, conn.Close())
-			return "http://" + address
-		}
+		status, why := ask(t, "http://"+address+base+"/readyz")
+		require.Equal(c, http.StatusOK, status, why)
+	}, 30*time.Second, 5*time.Millisecond)
+	return "http://" + address, stop
+}
+
+// ask gets what is at a URL; the status is 0 where nobody answers.
+func ask(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
 	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(data)
 }
 
 func TestWhatServicesDoIsSeenOverATrackerAndOverItsTopics(t *testing.T) {
@@ -251,22 +285,65 @@ func TestTrackersThatShareThePartitions(t *testing.T) {
 	s := openShop(t)
 	peers := []string{freeAddress(t), freeAddress(t)}
 	first := s.serve(t, "--shard", "1/2", "--peer-listen", peers[0], "--peers", "http://"+peers[1])
-	second := s.serve(t, "--shard", "2/2", "--peer-listen", peers[1], "--peers", "http://"+peers[0])
-	var ids []string
-	for _, id := range strings.Fields("a b c d e f g h") {
+	second, stop := s.serveUntil(t, "--shard", "2/2", "--peer-listen", peers[1], "--peers", "http://"+peers[0])
+	ctx, unwatch := context.WithCancel(t.Context())
+	var changes safeBuffer
+	watched := make(chan session)
+	go func() {
+		watched <- run(ctx, func(c *cli) { c.out = &changes }, "saga", "watch", "shipment", "-o", "jsonl", "--tracker", first)
+	}()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		_, metrics := ask(t, first+"/metrics")
+		require.Contains(c, metrics, "choreo_tracker_live_clients 1")
+		_, metrics = ask(t, second+"/metrics")
+		require.Contains(c, metrics, "choreo_tracker_lag_events 0")
+	}, 20*time.Second, 10*time.Millisecond)
+	ids := strings.Fields("a b c d e f g h")
+	for _, id := range ids {
 		_, err := participant.Start(t.Context(), s.depot, s.saga, id, parcel{To: "Ada"})
 		require.NoError(t, err)
-		ids = append(ids, id)
 	}
 	for _, url := range []string{first, second} {
 		for _, id := range ids {
 			got := run(t.Context(), nil, "saga", "wait", "shipment", id, "--tracker", url, "--within", "30s")
 			require.Equal(t, exit.OK, got.code, got.stderr)
 		}
-		got := run(t.Context(), nil, "saga", "list", "-n", "3", "--all", "-o", "jsonl", "--tracker", url)
+		got := run(t.Context(), nil, "saga", "list", "-n", "3", "--all", "--strict", "-o", "jsonl", "--tracker", url)
 		require.Equal(t, exit.OK, got.code, got.stderr)
 		require.Equal(t, len(ids), strings.Count(got.out, "\n"), "%s", got.out)
+		var o api.OverviewView
+		_, data := ask(t, url+"/api/v1/overview?strict=1")
+		require.NoError(t, json.Unmarshal([]byte(data), &o), data)
+		require.EqualValues(t, len(ids), o.Counts[choreo.StatusCompleted], data)
+		var started, ended int64
+		for _, m := range o.PerMinute {
+			started, ended = started+m.Started, ended+m.Completed
+		}
+		require.EqualValues(t, []int64{8, 8}, []int64{started, ended})
+		require.EqualValues(t, 8, o.SlowestSteps[0].Count)
+		require.Len(t, o.Freshness.Parts, 2)
 	}
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		for _, id := range ids {
+			require.Contains(c, changes.String(), `"id":"`+id+`"`, "the changes of all parts are seen live")
+		}
+	}, 20*time.Second, 10*time.Millisecond)
+	unwatch()
+	require.Equal(t, exit.OK, (<-watched).code)
+
+	stop()
+	got := run(t.Context(), nil, "saga", "list", "--tracker", first)
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	require.Contains(t, got.stderr, peers[1]+", which is away")
+	got = run(t.Context(), nil, "saga", "list", "--strict", "--tracker", first)
+	require.Equal(t, exit.Error, got.code)
+	var fresh tracker.Freshness
+	_, data := ask(t, first+"/api/v1/freshness")
+	require.NoError(t, json.Unmarshal([]byte(data), &fresh))
+	require.True(t, fresh.Parts[0].Away, data)
+	require.Equal(t, peers[1], fresh.Parts[0].Part)
+	status, _ := ask(t, first+"/readyz")
+	require.Equal(t, http.StatusOK, status, "it has caught up with its own part")
 }
 
 func TestALiveViewIsDrawnOverItself(t *testing.T) {
@@ -313,4 +390,22 @@ func TestATrackerDecodesByTheRegistryThatIsNamed(t *testing.T) {
 	got := run(t.Context(), nil, "tracker", "serve", "--brokers", s.brokers, "--registry", "nonsense")
 	require.Equal(t, exit.Usage, got.code)
 	require.Contains(t, got.stderr, "--registry")
+}
+
+// safeBuffer is a buffer that is read while it is written.
+type safeBuffer struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.String()
 }

@@ -131,6 +131,38 @@ func TestReads(t *testing.T) {
 	require.Equal(t, "3.1.0", get[map[string]any](r, "/api/v1/openapi.json")["openapi"])
 }
 
+func TestWhatIsMissingIsTold(t *testing.T) {
+	r := newRig(t, nil)
+	require.Len(t, get[tracker.Freshness](r, "/api/v1/freshness?partitions=1").Partitions, 1)
+	require.Empty(t, get[tracker.Freshness](r, "/api/v1/freshness").Partitions)
+	r.fake.missing = []string{"tracker-2:7655", "tracker-3:7655"}
+	require.Equal(t, r.fake.missing, get[api.SagaList](r, "/api/v1/sagas").Missing)
+	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?limit=3").Sagas, 3)
+	require.Equal(t, r.fake.missing, get[api.CountList](r, "/api/v1/counts").Missing)
+	require.Equal(t, r.fake.missing, get[api.OverviewView](r, "/api/v1/overview?strict=0").Missing)
+	require.NotEmpty(t, get[[]api.ParkedGroup](r, "/api/v1/parked"))
+	require.True(t, get[tracker.Freshness](r, "/api/v1/freshness").Parts[0].Away)
+	for _, path := range []string{"/sagas", "/counts", "/overview", "/parked"} {
+		res, _ := r.do(http.MethodGet, "/api/v1"+path, nil)
+		require.Equal(t, "tracker-2:7655, tracker-3:7655", res.Header.Get("Choreo-Partial"), path)
+	}
+	for _, path := range []string{"/sagas?strict=1", "/counts?strict=1", "/overview?strict=1", "/sagas/order/none"} {
+		p := r.refused(api.CodeUnavailable, http.MethodGet, "/api/v1"+path, nil)
+		require.Contains(t, p.Detail, "tracker-2:7655, tracker-3:7655", path)
+		require.NotContains(t, p.Detail, "10.0.0.7")
+	}
+	require.Equal(t, "o-1", get[api.SagaView](r, "/api/v1/sagas/order/o-1").Saga.ID)
+	require.Equal(t, api.OutcomeAccepted, get[api.Outcome](r, "/api/v1/sagas/order/none/actions/started").State)
+
+	r.fake.caughtUp = true
+	for _, id := range []string{"o-1", "o-2", "o-3", "o-5"} {
+		r.fake.put(snapshot(id, 10, choreo.StatusCompleted))
+	}
+	one := get[api.DefinitionStanding](r, "/api/v1/definitions/order/1")
+	require.False(t, one.Deletable, "a part that is away may have sagas of it")
+	require.Contains(t, one.Why, "tracker-2:7655")
+}
+
 func TestDeletable(t *testing.T) {
 	r := newRig(t, nil)
 	for _, id := range []string{"o-1", "o-2", "o-3", "o-5"} {

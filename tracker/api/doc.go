@@ -55,6 +55,13 @@
 // slashes, too. An id of one or two dots, which browsers and proxies take for a folder, has a '~' before
 // it, and one more where it has some already: "~.." is "..", "~~." is "~.".
 //
+// # Several trackers
+//
+// Where several trackers share the partitions, an answer is of all of them. It names in "missing", and in
+// the header Choreo-Partial, those that are away: what they know is not in it. With strict=1 it
+// fails with "unavailable" instead. "freshness" is that of the one that is furthest behind, with each
+// of them in "parts".
+//
 // # Live changes
 //
 // GET /api/v1/live sends server-sent events: "saga" with a snapshot that has changed and that

@@ -117,7 +117,7 @@ func (s *Server) parked(w http.ResponseWriter, r *http.Request) error {
 	}
 	for seen := 0; ; {
 		page, err := s.source.Sagas.List(r.Context(), q)
-		if err != nil {
+		if _, err = whatIsMissing(w, err, false); err != nil {
 			return err
 		}
 		for _, one := range page.Sagas {

@@ -51,10 +51,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	}
 	saga, id, event := r.PathValue("saga"), pathID(r), r.PathValue("event")
 	home := choreo.AnyPartition
+	var partial *tracker.PartialError
 	switch one, err := s.source.Sagas.Get(r.Context(), saga, id); {
 	case err == nil:
 		home = one.Partition
-	case !errors.Is(err, tracker.ErrNotFound): // it may not have started, and never will where that is refused
+	case errors.Is(err, tracker.ErrNotFound), errors.As(err, &partial):
+		// It may not have started, and never will where that is refused.
+	default:
 		return err
 	}
 	// So much of the time that an answer may take is left for reading the log.

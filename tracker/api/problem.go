@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -126,6 +127,7 @@ func (s *Server) classify(r *http.Request, err error) *Problem {
 	var p *Problem
 	var refused *RefusedError
 	var large *http.MaxBytesError
+	var partial *tracker.PartialError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -146,6 +148,9 @@ func (s *Server) classify(r *http.Request, err error) *Problem {
 	case r.Context().Err() != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded):
 		s.config.Log.Warn("An answer took too long", zap.String("path", r.URL.Path), zap.Error(err))
 		return problem(CodeTimeout, "try again, or ask for less")
+	case errors.As(err, &partial):
+		s.config.Log.Warn("Trackers of other parts are away", zap.String("path", r.URL.Path), zap.Error(err))
+		return problem(CodeUnavailable, "the answer is not whole without "+strings.Join(partial.Parts, ", ")+", which is away: try again once its tracker runs")
 	case r.Context().Err() != nil: // nobody listens any more
 		return problem(CodeUnavailable, "the request was given up")
 	}

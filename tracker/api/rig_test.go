@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,6 +41,7 @@ type fake struct {
 	offset   int64
 	fail     error
 	wait     bool // until the request ends
+	missing  []string
 	caughtUp bool
 	avro     []byte // the payload of the second event
 	acted    []string
@@ -65,25 +67,39 @@ func (f *fake) check(ctx context.Context) error {
 	return f.fail
 }
 
+// partial is the error of what lacks the parts that are away.
+func (f *fake) partial() error {
+	if f.missing == nil {
+		return nil
+	}
+	return &tracker.PartialError{Parts: f.missing, Err: errors.New("dial 10.0.0.7")}
+}
+
 func (f *fake) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
-	return f.Model.Get(ctx, saga, id)
+	s, err := f.Model.Get(ctx, saga, id)
+	if err != nil && f.missing != nil {
+		err = f.partial()
+	}
+	return s, err
 }
 
 func (f *fake) List(ctx context.Context, q tracker.Query) (tracker.Page, error) {
 	if err := f.check(ctx); err != nil {
 		return tracker.Page{}, err
 	}
-	return f.Model.List(ctx, q)
+	page, err := f.Model.List(ctx, q)
+	return page, errors.Join(err, f.partial())
 }
 
 func (f *fake) Count(ctx context.Context, filter tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
-	return f.Model.Count(ctx, filter, by)
+	counts, err := f.Model.Count(ctx, filter, by)
+	return counts, errors.Join(err, f.partial())
 }
 
 func (f *fake) Freshness(partitions bool) tracker.Freshness {
@@ -91,6 +107,9 @@ func (f *fake) Freshness(partitions bool) tracker.Freshness {
 		return tracker.Freshness{}
 	}
 	fresh := tracker.Freshness{LagEvents: 3, LagSeconds: 0.25}
+	for _, part := range f.missing {
+		fresh.Parts = append(fresh.Parts, tracker.PartLag{Part: part, LagEvents: 3, LagSeconds: 0.25, Away: true})
+	}
 	if partitions {
 		fresh.Partitions = []tracker.PartitionLag{{Topic: "choreo.order.events", Next: 4, End: 7, LagEvents: 3, LagSeconds: 0.25}}
 	}
@@ -98,7 +117,7 @@ func (f *fake) Freshness(partitions bool) tracker.Freshness {
 }
 
 func (f *fake) Overview(ctx context.Context) (tracker.Overview, error) {
-	return tracker.Overview{OldestStuck: []*tracker.Snapshot{snapshot("o-1", 0, choreo.StatusStuck)}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, f.check(ctx)
+	return tracker.Overview{OldestStuck: []*tracker.Snapshot{snapshot("o-1", 0, choreo.StatusStuck)}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, errors.Join(f.check(ctx), f.partial())
 }
 
 func (f *fake) Watch(ctx context.Context, filter tracker.Filter, after uint64) <-chan tracker.Change {

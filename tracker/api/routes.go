@@ -32,6 +32,7 @@ func (s *Server) table() []*route {
 		{name: "sagas", method: get, path: prefix + "/sagas", needs: view, serve: s.listSagas},
 		{name: "counts", method: get, path: prefix + "/counts", needs: view, serve: s.counts},
 		{name: "overview", method: get, path: prefix + "/overview", needs: view, serve: s.overview},
+		{name: "freshness", method: get, path: prefix + "/freshness", needs: view, serve: s.freshness},
 		{name: "saga", method: get, path: prefix + "/sagas/{saga}/{id}", needs: view, serve: s.getSaga},
 		{name: "events", method: get, path: prefix + "/sagas/{saga}/{id}/events", needs: view, serve: s.events},
 		{name: "answer", method: get, path: prefix + "/sagas/{saga}/{id}/actions/{event}", needs: view, serve: s.answer},

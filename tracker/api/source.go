@@ -27,8 +27,8 @@ type Source struct {
 	// empty interface, as package avro does. Default: JSON and texts are shown as they are, all else
 	// as base64.
 	Codecs []schema.Codec
-	// Ready says why the tracker is not ready, such as that it is catching up. Default: it
-	// always is.
+	// Ready says why the tracker is not ready, such as that it is catching up. /readyz tells it to
+	// whoever asks. Default: it always is.
 	Ready func(ctx context.Context) error
 }
 

@@ -147,6 +147,9 @@ func (r *remote) refusal(res *http.Response) error {
 	}
 	switch res.StatusCode {
 	case http.StatusBadRequest:
+		if p.Code == string(api.CodeBadCursor) {
+			return exit.With(exit.Usage, fmt.Errorf("the tracker does not understand: %w", tracker.ErrBadCursor))
+		}
 		return exit.Usagef("the tracker does not understand: %s", says)
 	case http.StatusUnauthorized:
 		return fmt.Errorf("the tracker wants to know who you are: set CHOREO_TRACKER_TOKEN or CHOREO_TRACKER_TOKEN_FILE: %s", says)
@@ -264,6 +267,15 @@ func (r *remote) Count(ctx context.Context, f tracker.Filter, by tracker.Group) 
 func (r *remote) Overview(ctx context.Context) (overview tracker.Overview, err error) {
 	err = r.get(ctx, &overview, nil, "overview")
 	return overview, err
+}
+
+func (r *remote) Freshness(ctx context.Context, partitions bool) (fresh Freshness, err error) {
+	v := url.Values{}
+	if partitions {
+		v.Set("partitions", "1")
+	}
+	err = r.get(ctx, &fresh, v, "freshness")
+	return fresh, err
 }
 
 func (r *remote) Events(ctx context.Context, saga, id string, payload bool) ([]Event, error) {
