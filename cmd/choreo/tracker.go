@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +64,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 	flags.StringVar(&s.shard, "shard", "", "which `part` of the partitions this tracker follows, as 1/3, 2/3 or 3/3 (default all)")
 	flags.StringVar(&s.peerListen, "peer-listen", "", "`address` at which the trackers of other parts ask this one for its own")
 	flags.StringSliceVar(&s.peers, "peers", nil, "`URLs` of the --peer-listen of the trackers of the other parts, joined by ','")
-	flags.StringVar(&s.tokens, "tokens", "", "`file` of who may come in, a line each, as 'choreo tracker token' writes them")
+	flags.StringVar(&s.tokens, "tokens", "", "`file` of who may come in, a line each, as 'choreo tracker token' writes them; it is read again when it changes, and at SIGHUP")
 	choiceFlag(cmd, &s.payloads, "payloads", "", string(api.RoleAdmin), roles(), "the least role that sees inputs and outputs")
 	flags.StringVar(&s.oidcIssuer, "oidc-issuer", "", "`URL` of an OpenID Connect provider whose tokens are taken")
 	flags.StringVar(&s.oidcAudience, "oidc-audience", "", "for `whom` its tokens are")
@@ -169,6 +171,12 @@ func (c *cli) serve(ctx context.Context, settings *connect.Settings, s *serving)
 		group.Go(func() error { return joined.Run(ctx) })
 	}
 	group.Go(func() error { return server.ListenAndServe(ctx) })
+	if config.Tokens != nil {
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, syscall.SIGHUP)
+		defer signal.Stop(again)
+		group.Go(func() error { return config.Tokens.Follow(ctx, again, config.Log) })
+	}
 	if s.peerListen != "" {
 		own := *config
 		own.Address, own.MetricsAddress, own.Page, own.BasePath = s.peerListen, "", nil, ""

@@ -259,6 +259,14 @@ func TestWhoComesInAtATracker(t *testing.T) {
 	got = as(token, "saga", "start", "shipment", "s-1", "--input", "{}", "--yes")
 	require.Equal(t, exit.Error, got.code)
 	require.Contains(t, strings.Join(strings.Fields(got.stderr), " "), "does not let you")
+
+	got = run(t.Context(), nil, "tracker", "token", "bob", "--tokens", tokens+".new")
+	require.Equal(t, exit.OK, got.code, got.stderr)
+	require.NoError(t, os.Rename(tokens+".new", tokens))
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.Equal(c, exit.Error, as(token, "saga", "list").code, "without a restart")
+	}, 20*time.Second, 50*time.Millisecond)
+	require.Equal(t, exit.OK, as(strings.TrimSpace(got.out), "saga", "list").code)
 }
 
 func TestATrackerRefusesToListenToAllWithoutTokens(t *testing.T) {

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"context"
-	"io/fs"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -12,73 +15,71 @@ import (
 // reloadEvery is how often a file of tokens is looked at for a change.
 const reloadEvery = 2 * time.Second
 
-// Watch reads the file of tokens again whenever it changes, and at each signal of now, which may be nil,
-// until ctx ends: then it returns nil. A token that is no longer in it is refused from then on. A file that
-// is broken, away or empty leaves the tokens as they are; the log says what is wrong with it. Tokens
-// that come of no file do not change.
-func (t *Tokens) Watch(ctx context.Context, now <-chan os.Signal, log *zap.Logger) error {
+// LoadTokens reads a file of tokens, see [ReadTokens]. [Tokens.Follow] reads it again when it changes.
+func LoadTokens(file string) (*Tokens, error) {
+	t := &Tokens{file: file}
+	if _, err := t.reload(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Follow reads the file of tokens again when it changes, and at each signal of now, which may be nil,
+// until ctx ends: then it returns nil. A token that is no longer in the file is refused from then on. A
+// file that is broken, away or empty leaves the tokens as they are; the log says what is wrong with
+// it. Tokens of no file do not change. It is called once.
+func (t *Tokens) Follow(ctx context.Context, now <-chan os.Signal, log *zap.Logger) error {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	if t.file == "" {
-		<-ctx.Done()
-		return nil
-	}
 	every := time.NewTicker(reloadEvery)
 	defer every.Stop()
-	seen := t.seen
+	told := "" // a fault is told once, not at each look
 	for {
 		asked := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-now:
-			asked = true
+			asked, told = true, ""
 		case <-every.C:
 		}
-		is := stateOf(t.file)
-		if !asked && is == seen {
+		if t.file == "" {
 			continue
 		}
-		seen = is
-		if err := t.reload(); err != nil {
-			log.Error("The file of tokens cannot be read, and those that were read before stay", zap.String("file", t.file), zap.Error(err))
-			continue
+		switch changed, err := t.reload(); {
+		case err != nil && err.Error() != told:
+			told = err.Error()
+			log.Error("The tokens cannot be read again, so that those that were read before stay", zap.Error(err))
+		case err == nil && (changed || asked || told != ""):
+			told = ""
+			log.Info("The tokens were read again", zap.String("file", t.file), zap.Int("tokens", t.Len()))
 		}
-		log.Info("The file of tokens was read again", zap.String("file", t.file), zap.Int("tokens", t.Len()))
 	}
 }
 
-// reload puts what the file holds in the place of the tokens.
-func (t *Tokens) reload() error {
-	fresh, err := LoadTokens(t.file)
-	if err == nil && fresh.Len() == 0 {
-		err = errNoTokens
+// reload puts what the file holds in the place of the tokens, and reports whether it has changed.
+func (t *Tokens) reload() (changed bool, err error) {
+	data, err := os.ReadFile(t.file)
+	if err != nil {
+		return false, fmt.Errorf("api: tokens: %w: make the file from the lines of NewToken", err)
+	}
+	sum := sha256.Sum256(data)
+	t.mu.RLock()
+	same, first := sum == t.sum, t.sum == [sha256.Size]byte{}
+	t.mu.RUnlock()
+	if same {
+		return false, nil
+	}
+	fresh, err := ReadTokens(bytes.NewReader(data))
+	if err == nil && !first && fresh.Len() == 0 {
+		err = errors.New("api: tokens: there is none, as if the file was being written: to let nobody in, stop the tracker")
 	}
 	if err != nil {
-		return err
+		return false, fmt.Errorf("%w (in %s)", err, t.file)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.entries = fresh.entries
-	return nil
+	t.entries, t.sum = fresh.entries, sum
+	return true, nil
 }
-
-// fileState tells whether a file has changed. An editor may put another file in its place, and Kubernetes
-// a link to one, at the same time and of the same size.
-type fileState struct {
-	at    time.Time
-	size  int64
-	there bool
-	id    any
-}
-
-func stateOf(file string) fileState {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fileState{}
-	}
-	return fileState{at: info.ModTime(), size: info.Size(), there: true, id: identityOf(info)}
-}
-
-var _ fs.FileInfo = (fs.FileInfo)(nil)
