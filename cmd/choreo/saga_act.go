@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -124,9 +125,11 @@ func (c *cli) answered(result answer) error {
 // awaitAnswer waits for the event that answers a command.
 func (c *cli) awaitAnswer(ctx context.Context, source sagas.Source, result *answer) error {
 	outcome, err := source.Outcome(ctx, result.Saga, result.ID, result.EventID)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return exit.With(exit.TimedOut, fmt.Errorf("timed out: no answer to event %s: does the service run that is to answer? see 'choreo participant list', and wait longer with --timeout", result.EventID))
+	}
 	if err != nil {
-		return fmt.Errorf("no answer to event %s: does the service run that is to answer? see 'choreo saga why %s %s', and wait longer with --timeout: %w",
-			result.EventID, result.Saga, result.ID, err)
+		return err
 	}
 	result.Answer = outcome.Answer
 	return nil

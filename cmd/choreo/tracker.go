@@ -165,28 +165,38 @@ func (c *cli) serve(ctx context.Context, settings *connect.Settings, s *serving)
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
+	servers := []*api.Server{server}
+	if s.peerListen != "" {
+		own := *config
+		own.Address, own.MetricsAddress, own.Page, own.BasePath = s.peerListen, "", nil, ""
+		mine := whole.Source(follow)
+		mine.Ready = source.Ready
+		part, err := api.New(mine, &own)
+		if err != nil {
+			return exit.With(exit.Usage, fmt.Errorf("--peer-listen: %w", err))
+		}
+		servers = append(servers, part)
+	}
+	c.say("The tracker listens at %s. Stop it by ctrl-c: no saga notices.", address(s))
+	return runTracker(ctx, follow, joined, servers, config)
+}
+
+// runTracker runs all that a tracker is made of until ctx ends. joined may be nil.
+func runTracker(ctx context.Context, follow *tracker.Tracker, joined *tracker.Joined, servers []*api.Server, config *api.Config) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return follow.Run(ctx) })
 	if joined != nil {
 		group.Go(func() error { return joined.Run(ctx) })
 	}
-	group.Go(func() error { return server.ListenAndServe(ctx) })
+	for _, server := range servers {
+		group.Go(func() error { return server.ListenAndServe(ctx) })
+	}
 	if config.Tokens != nil {
 		again := make(chan os.Signal, 1)
 		signal.Notify(again, syscall.SIGHUP)
 		defer signal.Stop(again)
 		group.Go(func() error { return config.Tokens.Follow(ctx, again, config.Log) })
 	}
-	if s.peerListen != "" {
-		own := *config
-		own.Address, own.MetricsAddress, own.Page, own.BasePath = s.peerListen, "", nil, ""
-		part, err := api.New(whole.Source(follow), &own)
-		if err != nil {
-			return exit.With(exit.Usage, fmt.Errorf("--peer-listen: %w", err))
-		}
-		group.Go(func() error { return part.ListenAndServe(ctx) })
-	}
-	c.say("The tracker listens at %s. Stop it by ctrl-c: no saga notices.", address(s))
 	return group.Wait()
 }
 

@@ -327,7 +327,7 @@ func TestTrackersThatShareThePartitions(t *testing.T) {
 		for _, m := range o.PerMinute {
 			started, ended = started+m.Started, ended+m.Completed
 		}
-		require.EqualValues(t, []int64{8, 8}, []int64{started, ended})
+		require.Equal(t, []int64{8, 8}, []int64{started, ended})
 		require.EqualValues(t, 8, o.SlowestSteps[0].Count)
 		require.Len(t, o.Freshness.Parts, 2)
 	}
@@ -350,6 +350,9 @@ func TestTrackersThatShareThePartitions(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(data), &fresh))
 	require.True(t, fresh.Parts[0].Away, data)
 	require.Equal(t, peers[1], fresh.Parts[0].Part)
+	got = run(t.Context(), nil, "doctor", "--tracker", first)
+	require.Equal(t, exit.Error, got.code)
+	require.Contains(t, got.out, peers[1]+" is away")
 	status, _ := ask(t, first+"/readyz")
 	require.Equal(t, http.StatusOK, status, "it has caught up with its own part")
 }

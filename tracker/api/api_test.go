@@ -100,6 +100,8 @@ func TestReads(t *testing.T) {
 	one := get[api.SagaView](r, "/api/v1/sagas/order/o-1")
 	require.Equal(t, "stuck at charge-payment in payments", one.Verdict)
 	require.Equal(t, "payments", one.Why.WaitsFor[0].Service)
+	r.fake.ended = true
+	require.Empty(t, get[api.SagaView](r, "/api/v1/sagas/order/"+api.EscapeID(hostile)).Why.WaitsFor, "it has ended at a step, and waits for none")
 	require.Len(t, one.Definition.Steps, 3)
 	require.True(t, one.Definition.Steps[1].Pivot)
 	require.InDelta(t, 1800, one.Definition.DeadlineSeconds, 0)

@@ -42,6 +42,7 @@ type fake struct {
 	fail     error
 	wait     bool // until the request ends
 	missing  []string
+	ended    bool // is what a verdict says
 	caughtUp bool
 	avro     []byte // the payload of the second event
 	acted    []string
@@ -159,6 +160,9 @@ func (f *fake) change(s *tracker.Snapshot) {
 }
 
 func (f *fake) Explain(ctx context.Context, s *tracker.Snapshot) (tracker.Verdict, error) {
+	if f.ended {
+		return tracker.Verdict{Sentence: "compensated", Why: tracker.Why{Reason: tracker.ReasonEnded, Step: "charge-payment"}}, f.check(ctx)
+	}
 	return tracker.Verdict{
 		Sentence: "stuck at charge-payment in payments",
 		Why: tracker.Why{

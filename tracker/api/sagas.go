@@ -167,7 +167,7 @@ func (s *Server) getSaga(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("explain saga %s %s: %w", one.Saga, one.ID, err)
 		}
 		view.Verdict, view.Why = verdict.Sentence, &WhyView{Why: verdict.Why}
-		if verdict.Why.Step != "" || verdict.Why.Service != "" {
+		if verdict.Why.Reason != tracker.ReasonEnded && (verdict.Why.Step != "" || verdict.Why.Service != "") {
 			view.Why.WaitsFor = []tracker.Why{verdict.Why}
 		}
 	}
