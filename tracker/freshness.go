@@ -3,6 +3,8 @@ package tracker
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +14,14 @@ import (
 type ends struct {
 	mu    sync.Mutex
 	byLog map[string]map[int32]*end
+	begun bool // the definitions that there were are known
+	whole bool // the tracker has caught up once
+}
+
+func (n *ends) begin() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.begun = true
 }
 
 type end struct {
@@ -98,6 +108,41 @@ func (t *Tracker) Freshness(partitions bool) Freshness {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	return fresh
+}
+
+// CaughtUp returns nil once all is folded in that the logs held when the tracker began to read them,
+// and before that an error that says what is not. From then on it stays nil: how far behind the
+// tracker is tells [Tracker.Freshness].
+func (t *Tracker) CaughtUp() error {
+	t.ends.mu.Lock()
+	begun, whole := t.ends.begun, t.ends.whole
+	t.ends.mu.Unlock()
+	switch {
+	case whole:
+		return nil
+	case !begun:
+		return errors.New("the topic of definitions is not read yet")
+	}
+	following := t.following()
+	names, _ := t.defs.sagas()
+	slices.Sort(names)
+	for _, saga := range names {
+		at := slices.IndexFunc(following, func(f *follower) bool { return f.saga == saga })
+		if at < 0 {
+			return fmt.Errorf("%s is not read yet, from which sagas %s are restored", t.names.Tracker(saga), saga)
+		}
+		f := following[at]
+		f.mu.Lock()
+		caughtUp, behind := f.caughtUp, t.ends.behind(f)
+		f.mu.Unlock()
+		if !caughtUp {
+			return fmt.Errorf("%s is read up to %d events before its end", f.events, behind)
+		}
+	}
+	t.ends.mu.Lock()
+	t.ends.whole = true
+	t.ends.mu.Unlock()
+	return nil
 }
 
 // seconds returns for how long the first event has been there that is not folded in, at most: it

@@ -61,6 +61,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 	running.Go(func() { t.sweepEver(ctx) })
 	select {
 	case <-known: // so that no saga is unknown that need not be
+		t.ends.begin()
 	case <-ctx.Done():
 	}
 	followed := map[string]bool{}

@@ -277,13 +277,13 @@ func TestADefinitionThatComesLaterFoldsItsSagasAnew(t *testing.T) {
 func TestThreeTrackersShareTheWork(t *testing.T) {
 	log, names := newLog(t, 7)
 	l := &teller{t: t, log: log, names: names, partitions: 7}
-	var parts []tracker.Reader
+	var parts []tracker.Part
 	var trackers []*running
 	for n := range 3 {
 		c := config(t, order(1))
 		c.Shard = tracker.Shard{Index: n, Count: 3}
 		r := run(t, log, c)
-		parts, trackers = append(parts, r), append(trackers, r)
+		parts, trackers = append(parts, tracker.Own(fmt.Sprint(n+1, "/3"), r.Tracker)), append(trackers, r)
 	}
 	for n := range 60 {
 		id := fmt.Sprint("saga-", n)
@@ -304,7 +304,7 @@ func TestThreeTrackersShareTheWork(t *testing.T) {
 		}
 		require.EqualValues(c, 60, n)
 	}, 20*time.Second, time.Millisecond)
-	joined := tracker.Join(parts...)
+	joined := tracker.Join(parts, nil)
 	require.Equal(t, all(t, whole), all(t, joined))
 	for n := range 60 {
 		id := fmt.Sprint("saga-", n)

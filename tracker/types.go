@@ -30,6 +30,18 @@ type Freshness struct {
 	LagEvents  int64          `json:"lag_events"`
 	LagSeconds float64        `json:"lag_seconds"` // of the partition that is furthest behind
 	Partitions []PartitionLag `json:"partitions,omitempty"`
+	// Parts are the trackers that share the work, where several do ([Join]): those that are away
+	// first, then the one that is furthest behind.
+	Parts []PartLag `json:"parts,omitempty"`
+}
+
+// PartLag is how far one of several trackers is behind.
+type PartLag struct {
+	Part       string  `json:"part"` // its name
+	LagEvents  int64   `json:"lag_events"`
+	LagSeconds float64 `json:"lag_seconds"`
+	// Away says that it does not answer: its lag is what was known last.
+	Away bool `json:"away,omitempty"`
 }
 
 // PartitionLag is how far a tracker is behind one partition of a log.

@@ -60,7 +60,7 @@ The exit code is 1 where something is wrong.`,
 		},
 	}
 	c.reports(cmd)
-	connect.Flags(cmd.Flags(), sagaNeeds|connect.Registry|connect.Database)
+	connect.Flags(cmd.Flags(), sagaNeeds|connect.Database)
 	return cmd
 }
 

@@ -246,6 +246,11 @@ func (d *patient) tracker(ctx context.Context) {
 	if d.broken("tracker", err) {
 		return
 	}
+	for _, part := range overview.Freshness.Parts {
+		if part.Away {
+			d.fail("tracker", "start it again; until then answers lack its sagas", "%s is away, which has a part of the partitions", part.Part)
+		}
+	}
 	if f := overview.Freshness; f.LagSeconds > staleEvents {
 		d.warn("tracker", "look at its log and its load", "%s is behind: by %s, %s", d.settings.Tracker, counted(int(f.LagEvents), "event", "events"), short(seconds(f.LagSeconds)))
 	} else {

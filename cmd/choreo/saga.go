@@ -21,7 +21,7 @@ import (
 )
 
 // sagaNeeds are the settings of commands that look at sagas.
-const sagaNeeds = connect.Tracker | connect.Brokers | connect.Namespace
+const sagaNeeds = connect.Tracker | connect.Brokers | connect.Namespace | connect.Registry
 
 // sagaNoun is "choreo saga".
 func (c *cli) sagaNoun() *cobra.Command {
@@ -231,10 +231,15 @@ func styleOf(status choreo.Status) out.Style {
 
 // freshness says on standard error where what was shown may be old.
 func (c *cli) freshness(f sagas.Freshness) {
-	if f.LagEvents > 0 {
-		c.say("The tracker is behind the log: by %s, %s.", counted(int(f.LagEvents), "event", "events"),
-			short(time.Duration(f.LagSeconds*float64(time.Second))))
+	if f.LagEvents == 0 {
+		return
 	}
+	who, of := "The tracker", tracker.PartLag{LagEvents: f.LagEvents, LagSeconds: f.LagSeconds}
+	if i := slices.IndexFunc(f.Parts, func(p tracker.PartLag) bool { return !p.Away && p.LagEvents > 0 }); i >= 0 {
+		of = f.Parts[i] // which is furthest behind
+		who = "Of the trackers, " + of.Part
+	}
+	c.say("%s is behind the log: by %s, %s.", who, counted(int(of.LagEvents), "event", "events"), short(seconds(of.LagSeconds)))
 }
 
 // noSaga says where to look for a saga that is not there.

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +15,6 @@ import (
 	"github.com/choreo-go/choreo/cmd/choreo/internal/exit"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/out"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/sagas"
-	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
 )
 
@@ -75,7 +72,7 @@ func (c *cli) action(cmd *cobra.Command, a *act, question string, of func(args [
 				return err
 			}
 			// However long the answer took, from now on the timeout counts anew.
-			settings, ctx, cancel, err := c.connection(cmd)
+			_, ctx, cancel, err := c.connection(cmd)
 			if err != nil {
 				return err
 			}
@@ -90,8 +87,8 @@ func (c *cli) action(cmd *cobra.Command, a *act, question string, of func(args [
 				c.say("The saga's log tells what comes of it: choreo saga events %s %s", args[0], args[1])
 				return out.One(c.printer(), result, func(*out.Text, answer) {})
 			}
-			if result.Answer, err = c.awaitAnswer(ctx, source, d.Saga, action.Step, sent.EventID); err != nil {
-				return fmt.Errorf("no answer within %s: %w", settings.Timeout, err)
+			if err := c.awaitAnswer(ctx, source, &result); err != nil {
+				return err
 			}
 			return c.answered(result)
 		})
@@ -126,38 +123,15 @@ func (c *cli) answered(result answer) error {
 }
 
 // awaitAnswer waits for the event that answers a command.
-func (c *cli) awaitAnswer(ctx context.Context, source sagas.Source, s *tracker.Snapshot, step, sent string) (*sagas.Event, error) {
-	var found *sagas.Event
-	var failed error
-	_, err := c.await(ctx, source, s.Saga, s.ID, func(*tracker.Snapshot) bool {
-		events, err := source.Events(ctx, s.Saga, s.ID, false)
-		if failed = err; err != nil {
-			return true
-		}
-		found = answerAmong(events, step, sent)
-		return found != nil
-	})
-	return found, errors.Join(err, failed)
-}
-
-// answerAmong returns the event that answers a command: the first behind it that names it as its
-// cause, or tells of the end of the step that it was for.
-func answerAmong(events []sagas.Event, step, sent string) *sagas.Event {
-	at := slices.IndexFunc(events, func(e sagas.Event) bool { return e.ID == sent })
-	for i := range events {
-		e := &events[i]
-		if e.Causation == sent {
-			return e
-		}
-		if at < 0 || i <= at || step == "" || e.Step != step {
-			continue
-		}
-		switch choreo.EventType(e.Type) {
-		case choreo.StepCompleted, choreo.StepCompensated, choreo.StepFailed, choreo.CompensationFailed, choreo.StepStuck, choreo.CommandRejected:
-			return e
-		default:
-		}
+func (c *cli) awaitAnswer(ctx context.Context, source sagas.Source, result *answer) error {
+	outcome, err := source.Outcome(ctx, result.Saga, result.ID, result.EventID)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return exit.With(exit.TimedOut, fmt.Errorf("timed out: no answer to event %s: does the service run that is to answer? see 'choreo participant list', and wait longer with --timeout", result.EventID))
 	}
+	if err != nil {
+		return err
+	}
+	result.Answer = outcome.Answer
 	return nil
 }
 
@@ -302,26 +276,8 @@ func (c *cli) start(ctx context.Context, source sagas.Source, saga string, start
 	if !wait {
 		return out.One(c.printer(), result, func(*out.Text, answer) {})
 	}
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for result.Answer == nil {
-		events, err := source.Events(ctx, saga, start.ID, false)
-		if err != nil && !errors.Is(err, tracker.ErrNotFound) {
-			return err
-		}
-		i := slices.IndexFunc(events, func(e sagas.Event) bool {
-			return e.Type == string(choreo.Started) || e.Causation == sent.EventID
-		})
-		if i >= 0 {
-			result.Answer = &events[i]
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no answer: does a service that starts %s run? Where it has refused, its log says why, and so does 'choreo saga events %s %s --brokers …': %w",
-				saga, saga, start.ID, context.Cause(ctx))
-		case <-tick.C:
-		}
+	if err := c.awaitAnswer(ctx, source, &result); err != nil {
+		return err
 	}
 	return c.answered(result)
 }

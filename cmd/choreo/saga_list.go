@@ -28,7 +28,7 @@ func (c *cli) sagaList() *cobra.Command {
 	var f filter
 	var order, after string
 	var limit int
-	var all bool
+	var all, strict bool
 	cmd := &cobra.Command{
 		Use:   "list [flags]",
 		Short: "list sagas",
@@ -54,7 +54,7 @@ order, and what they wait for, or why they were undone.
 			if all {
 				q.Limit = 1000
 			}
-			return c.withSource(cmd, func(ctx context.Context, source sagas.Source) error { return c.list(ctx, source, q, all) })
+			return c.withSource(cmd, func(ctx context.Context, source sagas.Source) error { return c.list(ctx, source, q, all, strict) })
 		},
 	}
 	c.reports(cmd)
@@ -63,18 +63,25 @@ order, and what they wait for, or why they were undone.
 	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "at most this `number` of sagas")
 	cmd.Flags().StringVar(&after, "after", "", "go on behind a page: the `cursor` that it named")
 	cmd.Flags().BoolVar(&all, "all", false, "all pages")
+	cmd.Flags().BoolVar(&strict, "strict", false, "fail where one of several trackers is away, whose sagas the list lacks")
 	connect.Flags(cmd.Flags(), sagaNeeds)
 	return cmd
 }
 
 // list writes the pages of a list.
-func (c *cli) list(ctx context.Context, source sagas.Source, q tracker.Query, all bool) error {
+func (c *cli) list(ctx context.Context, source sagas.Source, q tracker.Query, all, strict bool) error {
 	var page *sagas.List
 	var found []*tracker.Snapshot
 	for {
 		var err error
 		if page, err = source.List(ctx, q); err != nil {
 			return err
+		}
+		if away := strings.Join(page.Missing, ", "); away != "" {
+			if strict {
+				return fmt.Errorf("%s is away, whose sagas are missing: try again once its tracker runs, or leave out --strict", away)
+			}
+			c.say("The list lacks the sagas of %s, which is away.", away)
 		}
 		found = append(found, page.Sagas...)
 		if q.After = page.Next; !all || page.Next == "" {

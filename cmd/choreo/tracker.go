@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,8 +63,8 @@ func (s *serving) flags(cmd *cobra.Command) {
 	flags.StringVar(&s.model, "model", "memory", "`where` snapshots are kept: memory, sqlite:FILE, or postgres and redis whose URL is in CHOREO_MODEL or CHOREO_MODEL_FILE")
 	flags.StringVar(&s.shard, "shard", "", "which `part` of the partitions this tracker follows, as 1/3, 2/3 or 3/3 (default all)")
 	flags.StringVar(&s.peerListen, "peer-listen", "", "`address` at which the trackers of other parts ask this one for its own")
-	flags.StringSliceVar(&s.peers, "peers", nil, "`URLs` of the --peer-listen of the trackers of the other parts, joined by ','; of no use with a model that all share")
-	flags.StringVar(&s.tokens, "tokens", "", "`file` of who may come in, a line each, as 'choreo tracker token' writes them")
+	flags.StringSliceVar(&s.peers, "peers", nil, "`URLs` of the --peer-listen of the trackers of the other parts, joined by ','")
+	flags.StringVar(&s.tokens, "tokens", "", "`file` of who may come in, a line each, as 'choreo tracker token' writes them; it is read again when it changes, and at SIGHUP")
 	choiceFlag(cmd, &s.payloads, "payloads", "", string(api.RoleAdmin), roles(), "the least role that sees inputs and outputs")
 	flags.StringVar(&s.oidcIssuer, "oidc-issuer", "", "`URL` of an OpenID Connect provider whose tokens are taken")
 	flags.StringVar(&s.oidcAudience, "oidc-audience", "", "for `whom` its tokens are")
@@ -76,7 +78,7 @@ func (s *serving) flags(cmd *cobra.Command) {
 	flags.IntVar(&s.maxEnded, "max-ended", 1_000_000, "keep at most this `number` of sagas that have ended; negative is without bound")
 	flags.BoolVar(&s.logJSON, "log-json", false, "write the log as lines of JSON")
 	flags.BoolVar(&s.quiet, "quiet", false, "log only what goes wrong, and actions")
-	connect.Flags(flags, connect.Brokers|connect.Namespace)
+	connect.Flags(flags, connect.Brokers|connect.Namespace|connect.Registry)
 }
 
 func roles() []string {
@@ -94,8 +96,8 @@ up to into the tracker topics, and serves it as a page and as an API. It listens
 on this machine alone, unless it is told who may come in.
 
 No database is needed: it restarts from the tracker topics. Several trackers may
-share the work by --shard; a query is answered by all of them with --peers, or
-from a model that they share.`,
+share the work by --shard; with --peers an answer is of all of them, and says
+which are away. Without, those with a model of their own answer for their part.`,
 		Example: `  choreo tracker serve --brokers localhost:9092
   choreo tracker serve --listen :7654 --tokens tokens.txt --model sqlite:t.db
   CHOREO_MODEL_FILE=/run/secrets/dsn choreo tracker serve --model postgres`,
@@ -144,29 +146,57 @@ func (c *cli) serve(ctx context.Context, settings *connect.Settings, s *serving)
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	whole := cluster.New(log, names, &cluster.Config{Logger: logger.Named("cluster")})
-	all, peers, err := withPeers(follow, settings, s.peers)
+	registry, err := settings.HTTPRegistry()
+	if err != nil {
+		return err
+	}
+	whole := cluster.New(log, names, &cluster.Config{Registry: registry, Logger: logger.Named("cluster")})
+	joined, peers, err := withPeers(follow, settings, s, logger.Named("peers"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, peers.Close()) }()
-	server, err := api.New(whole.Source(all), config)
+	source := whole.Source(follow)
+	if joined != nil {
+		source.Sagas = joined
+	}
+	source.Ready = func(context.Context) error { return follow.CaughtUp() }
+	server, err := api.New(source, config)
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return follow.Run(ctx) })
-	group.Go(func() error { return server.ListenAndServe(ctx) })
+	servers := []*api.Server{server}
 	if s.peerListen != "" {
 		own := *config
 		own.Address, own.MetricsAddress, own.Page, own.BasePath = s.peerListen, "", nil, ""
-		part, err := api.New(whole.Source(follow), &own)
+		mine := whole.Source(follow)
+		mine.Ready = source.Ready
+		part, err := api.New(mine, &own)
 		if err != nil {
 			return exit.With(exit.Usage, fmt.Errorf("--peer-listen: %w", err))
 		}
-		group.Go(func() error { return part.ListenAndServe(ctx) })
+		servers = append(servers, part)
 	}
 	c.say("The tracker listens at %s. Stop it by ctrl-c: no saga notices.", address(s))
+	return runTracker(ctx, follow, joined, servers, config)
+}
+
+// runTracker runs all that a tracker is made of until ctx ends. joined may be nil.
+func runTracker(ctx context.Context, follow *tracker.Tracker, joined *tracker.Joined, servers []*api.Server, config *api.Config) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return follow.Run(ctx) })
+	if joined != nil {
+		group.Go(func() error { return joined.Run(ctx) })
+	}
+	for _, server := range servers {
+		group.Go(func() error { return server.ListenAndServe(ctx) })
+	}
+	if config.Tokens != nil {
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, syscall.SIGHUP)
+		defer signal.Stop(again)
+		group.Go(func() error { return config.Tokens.Follow(ctx, again, config.Log) })
+	}
 	return group.Wait()
 }
 

@@ -100,6 +100,8 @@ func TestReads(t *testing.T) {
 	one := get[api.SagaView](r, "/api/v1/sagas/order/o-1")
 	require.Equal(t, "stuck at charge-payment in payments", one.Verdict)
 	require.Equal(t, "payments", one.Why.WaitsFor[0].Service)
+	r.fake.ended = true
+	require.Empty(t, get[api.SagaView](r, "/api/v1/sagas/order/"+api.EscapeID(hostile)).Why.WaitsFor, "it has ended at a step, and waits for none")
 	require.Len(t, one.Definition.Steps, 3)
 	require.True(t, one.Definition.Steps[1].Pivot)
 	require.InDelta(t, 1800, one.Definition.DeadlineSeconds, 0)
@@ -131,6 +133,38 @@ func TestReads(t *testing.T) {
 	require.Equal(t, "3.1.0", get[map[string]any](r, "/api/v1/openapi.json")["openapi"])
 }
 
+func TestWhatIsMissingIsTold(t *testing.T) {
+	r := newRig(t, nil)
+	require.Len(t, get[tracker.Freshness](r, "/api/v1/freshness?partitions=1").Partitions, 1)
+	require.Empty(t, get[tracker.Freshness](r, "/api/v1/freshness").Partitions)
+	r.fake.missing = []string{"tracker-2:7655", "tracker-3:7655"}
+	require.Equal(t, r.fake.missing, get[api.SagaList](r, "/api/v1/sagas").Missing)
+	require.Len(t, get[api.SagaList](r, "/api/v1/sagas?limit=3").Sagas, 3)
+	require.Equal(t, r.fake.missing, get[api.CountList](r, "/api/v1/counts").Missing)
+	require.Equal(t, r.fake.missing, get[api.OverviewView](r, "/api/v1/overview?strict=0").Missing)
+	require.NotEmpty(t, get[[]api.ParkedGroup](r, "/api/v1/parked"))
+	require.True(t, get[tracker.Freshness](r, "/api/v1/freshness").Parts[0].Away)
+	for _, path := range []string{"/sagas", "/counts", "/overview", "/parked"} {
+		res, _ := r.do(http.MethodGet, "/api/v1"+path, nil)
+		require.Equal(t, "tracker-2:7655, tracker-3:7655", res.Header.Get("Choreo-Partial"), path)
+	}
+	for _, path := range []string{"/sagas?strict=1", "/counts?strict=1", "/overview?strict=1", "/sagas/order/none"} {
+		p := r.refused(api.CodeUnavailable, http.MethodGet, "/api/v1"+path, nil)
+		require.Contains(t, p.Detail, "tracker-2:7655, tracker-3:7655", path)
+		require.NotContains(t, p.Detail, "10.0.0.7")
+	}
+	require.Equal(t, "o-1", get[api.SagaView](r, "/api/v1/sagas/order/o-1").Saga.ID)
+	require.Equal(t, api.OutcomeAccepted, get[api.Outcome](r, "/api/v1/sagas/order/none/actions/started").State)
+
+	r.fake.caughtUp = true
+	for _, id := range []string{"o-1", "o-2", "o-3", "o-5"} {
+		r.fake.put(snapshot(id, 10, choreo.StatusCompleted))
+	}
+	one := get[api.DefinitionStanding](r, "/api/v1/definitions/order/1")
+	require.False(t, one.Deletable, "a part that is away may have sagas of it")
+	require.Contains(t, one.Why, "tracker-2:7655")
+}
+
 func TestDeletable(t *testing.T) {
 	r := newRig(t, nil)
 	for _, id := range []string{"o-1", "o-2", "o-3", "o-5"} {
@@ -150,10 +184,59 @@ func TestDeletable(t *testing.T) {
 
 func TestHostileIDs(t *testing.T) {
 	r := newRig(t, nil)
-	const id = hostile
-	require.Equal(t, id, get[api.SagaView](r, "/api/v1/sagas/order/"+url.PathEscape(id)).Saga.ID)
-	for _, id := range []string{"%2e%2e", "%2Fx", "%00", "%ff", "..%2f..%2fetc", strings.Repeat("x", 5000)} {
+	for n, id := range []string{
+		hostile, ".", "..", "~.", "~..", "~~..", "~", "~x", "...", "/", "~/", "~~/", "//", "~//", "a//b", "../..", "./a", "a/.", "%2e%2e", "%", "%25", "%2F", "a+b c", "?x=1", "#x", ";", "actions",
+		"\\", "\u2028", "ü", "{id}", strings.Repeat("/", 255),
+	} {
+		r.fake.put(snapshot(id, 30+n, choreo.StatusRunning))
+		at := "/api/v1/sagas/order/" + api.EscapeID(id)
+		require.Equal(t, id, get[api.SagaView](r, at).Saga.ID)
+		require.Len(t, get[api.EventList](r, at+"/events").Events, 3)
+		res, data := r.do(http.MethodPost, at+"/actions", api.Action{Action: api.ActionForceAbort, Reason: "because"})
+		require.Equal(t, http.StatusAccepted, res.StatusCode, "%s", data)
+		require.Contains(t, r.fake.acted[len(r.fake.acted)-1], "force-abort "+id+" ")
+		outcome := get[api.Outcome](r, res.Header.Get("Location"))
+		require.Equal(t, "event-1", outcome.EventID)
+		require.Contains(t, r.fake.acted[len(r.fake.acted)-1], "of "+id+" from")
+
+		// Clients of today's browsers and Go resolve what looks like folders, as proxies do.
+		address, err := url.Parse(r.http.URL + at)
+		require.NoError(t, err)
+		require.Equal(t, at, address.ResolveReference(&url.URL{}).EscapedPath())
+		require.NotContains(t, strings.Split(at, "/"), "..")
+		require.NotContains(t, strings.Split(at, "/"), ".")
+	}
+	for _, id := range []string{"%2e%2e%2e%2e", "%2Fx", "%00", "%ff", "..%2f..%2fetc", "~~~~..", strings.Repeat("x", 5000)} {
 		r.refused(api.CodeSagaNotFound, http.MethodGet, "/api/v1/sagas/order/"+id, nil)
+	}
+}
+
+func TestWhatCameOfAnAction(t *testing.T) {
+	r := newRig(t, func(c *api.Config) { c.Timeout = 8 * time.Second })
+	res, data := r.do(http.MethodPost, "/api/v1/sagas/order/o-1/actions", api.Action{Action: api.ActionCancel, Reason: "because"})
+	require.Equal(t, http.StatusAccepted, res.StatusCode, "%s", data)
+	require.Equal(t, "/api/v1/sagas/order/o-1/actions/event-1", res.Header.Get("Location"))
+	res, _ = r.do(http.MethodPost, "/api/v1/sagas/order", api.Start{ID: ".."})
+	require.Equal(t, "/api/v1/sagas/order/~../actions/event-2", res.Header.Get("Location"))
+
+	no := get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/event-1?wait=60")
+	require.Equal(t, api.OutcomeRejected, no.State)
+	require.Equal(t, api.ActionCancel, no.Action)
+	require.Equal(t, "it is over", no.Answer.Error.Message)
+	require.Empty(t, no.Answer.Payload)
+	require.Contains(t, r.fake.acted, "answer to event-1 of o-1 from 0 within 6s", "time is left for the reading")
+	open := get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/open")
+	require.Equal(t, api.Outcome{EventID: "open", Action: api.ActionCancel, State: api.OutcomePending}, open)
+	started := get[api.Outcome](r, "/api/v1/sagas/order/new/actions/started?wait=1")
+	require.Equal(t, api.OutcomeAccepted, started.State)
+	require.EqualValues(t, "start", started.Action)
+	require.Contains(t, r.fake.acted, "answer to started of new from -1 within 1s", "of which no snapshot is known")
+	require.Equal(t, api.ActionResolve, get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/resolved").Action)
+	require.Equal(t, api.ActionForceAbort, get[api.Outcome](r, "/api/v1/sagas/order/o-1/actions/forced").Action)
+
+	r.refused(api.CodeNoCommand, http.MethodGet, "/api/v1/sagas/order/o-1/actions/none", nil)
+	for _, wait := range []string{"-1", "61", "soon"} {
+		require.Equal(t, "wait", r.refused(api.CodeBadParameter, http.MethodGet, "/api/v1/sagas/order/o-1/actions/event-1?wait="+wait, nil).Parameter)
 	}
 }
 
@@ -324,7 +407,7 @@ func TestBadBodies(t *testing.T) {
 func TestFaultsOfTheSource(t *testing.T) {
 	r := newRig(t, func(c *api.Config) { c.Timeout = 20 * time.Millisecond })
 	r.fake.fail = errors.New("dial 10.0.0.7: password=hunter2")
-	for _, path := range []string{"/sagas", "/counts", "/overview", "/sagas/order/o-1", "/sagas/order/o-1/events", "/definitions", "/participants", "/dead-letters", "/dead-letters?group=g1", "/parked"} {
+	for _, path := range []string{"/sagas", "/counts", "/overview", "/sagas/order/o-1", "/sagas/order/o-1/events", "/sagas/order/o-1/actions/event-1", "/definitions", "/participants", "/dead-letters", "/dead-letters?group=g1", "/parked"} {
 		p := r.refused(api.CodeUnavailable, http.MethodGet, "/api/v1"+path, nil)
 		require.NotContains(t, p.Detail, "hunter2")
 	}
@@ -339,7 +422,7 @@ func TestWhatIsNotSetUp(t *testing.T) {
 	require.NoError(t, err)
 	defer server.Close()
 	r := &rig{t: t, fake: f, check: document(t), http: serve(t, server.Handler())}
-	for _, path := range []string{"/definitions", "/definitions/a/1", "/participants", "/dead-letters", "/sagas/order/o-1/events"} {
+	for _, path := range []string{"/definitions", "/definitions/a/1", "/participants", "/dead-letters", "/sagas/order/o-1/events", "/sagas/order/o-1/actions/event-1"} {
 		r.refused(api.CodeNotAvailable, http.MethodGet, "/api/v1"+path, nil)
 	}
 	r.refused(api.CodeNotAvailable, http.MethodPost, "/api/v1/sagas/order/o-1/actions", api.Action{Action: api.ActionCancel, Reason: "x"})

@@ -34,7 +34,8 @@ type Config struct {
 	// TLS to listen with. Default: none; put a proxy before the server that has it.
 	TLS *tls.Config
 
-	// Tokens are who may come in with which token. Default: nobody.
+	// Tokens are who may come in with which token; [Tokens.Follow] keeps them up to date. Default:
+	// nobody.
 	Tokens *Tokens
 	// OIDC lets in whom an identity provider knows. Default: nobody.
 	OIDC *OIDC

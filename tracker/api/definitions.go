@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/definition"
@@ -135,7 +137,8 @@ func (s *Server) standingOf(ctx context.Context, all []Published, p *Published) 
 	}
 	filter := tracker.Filter{Sagas: []string{d.Name()}, Versions: []int{d.Version()}}
 	counts, err := s.source.Sagas.Count(ctx, filter, tracker.GroupStatus)
-	if err != nil {
+	var partial *tracker.PartialError
+	if err != nil && !errors.As(err, &partial) {
 		return one, fmt.Errorf("count sagas of %s: %w", d, err)
 	}
 	var open int64
@@ -147,7 +150,7 @@ func (s *Server) standingOf(ctx context.Context, all []Published, p *Published) 
 		}
 	}
 	steps, err := s.source.Sagas.Count(ctx, filter, tracker.GroupStep)
-	if err != nil {
+	if err != nil && !errors.As(err, &partial) {
 		return one, fmt.Errorf("count steps of %s: %w", d, err)
 	}
 	of := d.String() + "/"
@@ -165,6 +168,8 @@ func (s *Server) standingOf(ctx context.Context, all []Published, p *Published) 
 		one.Why = fmt.Sprintf("the services do not agree on it: %v hold another course of the same version", others)
 	case open > 0:
 		one.Why = fmt.Sprintf("%d of its sagas have not ended", open)
+	case partial != nil:
+		one.Why = fmt.Sprintf("%s is away, which may have sagas of it: ask again once its tracker runs", strings.Join(partial.Parts, ", "))
 	case s.notReady(ctx) != nil || fresh.LagEvents > 0:
 		one.Why = fmt.Sprintf("the tracker is %d events behind: ask again once it has caught up", fresh.LagEvents)
 	case newest:

@@ -30,6 +30,7 @@
 //	saga-not-found      404  there is no such saga, or it is forgotten
 //	definition-not-found 404 nobody has published this version
 //	group-not-found     404  there are no dead letters of this group, any more
+//	action-not-found    404  the saga's log holds no action of this event id
 //	method-not-allowed  405  the address does not take the method
 //	refused             409  it makes no sense where the saga stands; "detail" says why
 //	too-large           413  the body is too large
@@ -39,6 +40,27 @@
 //	not-available       501  this tracker is not set up for it
 //	unavailable         503  what the answer needs cannot be reached now
 //	timeout             504  the answer took too long
+//
+// # Actions and what comes of them
+//
+// POST /api/v1/sagas/{saga} starts a saga, POST /api/v1/sagas/{saga}/{id}/actions acts on one. Both are
+// answered with 202 once the command stands in the saga's log: the services have the last word.
+// The header Location, and "event_id", say where that is told: GET
+// /api/v1/sagas/{saga}/{id}/actions/{event_id}?wait=10 waits up to so many seconds, and
+// tells "pending", "accepted" or "rejected", with the event that is the answer.
+//
+// # Ids in paths
+//
+// An id may hold anything but control characters: percent-encode it as one part of the path,
+// slashes, too. An id of one or two dots, which browsers and proxies take for a folder, has a '~' before
+// it, and one more where it has some already: "~.." is "..", "~~." is "~.".
+//
+// # Several trackers
+//
+// Where several trackers share the partitions, an answer is of all of them. It names in "missing", and in
+// the header Choreo-Partial, those that are away: what they know is not in it. With strict=1 it
+// fails with "unavailable" instead. "freshness" is that of the one that is furthest behind, with each
+// of them in "parts".
 //
 // # Live changes
 //

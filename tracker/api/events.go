@@ -85,7 +85,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if s.source.Events == nil {
 		return problem(CodeNotAvailable, "the tracker was started without the logs")
 	}
-	one, err := s.source.Sagas.Get(r.Context(), r.PathValue("saga"), r.PathValue("id"))
+	one, err := s.source.Sagas.Get(r.Context(), r.PathValue("saga"), pathID(r))
 	if err != nil {
 		return err
 	}

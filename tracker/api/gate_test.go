@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,12 +60,12 @@ func operations(t *testing.T, do func(method, path, template string, needs api.R
 				Role api.Role `json:"x-choreo-role"`
 			}
 			require.NoError(t, json.Unmarshal(raw, &op))
-			path := strings.NewReplacer("{saga}", "order", "{id}", "o-1", "{version}", "1").Replace(template)
+			path := strings.NewReplacer("{saga}", "order", "{id}", "o-1", "{version}", "1", "{event}", "event-1").Replace(template)
 			do(strings.ToUpper(method), "/api/v1"+path, template, op.Role)
 			n++
 		}
 	}
-	require.Equal(t, 17, n)
+	require.Equal(t, 19, n)
 }
 
 func TestEveryRouteIsBehindTheGate(t *testing.T) {
@@ -250,6 +253,29 @@ func TestProbesAndMetrics(t *testing.T) {
 	r.server.Close()
 	res, _ = r.do(http.MethodGet, "/readyz", nil)
 	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+}
+
+func TestReadyOnceTheTrackerHasCaughtUp(t *testing.T) {
+	var mu sync.Mutex
+	behind := errors.New("choreo.order.events is read up to 5 events before its end")
+	server, err := api.New(api.Source{Sagas: newFake(), Ready: func(context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return behind
+	}}, nil)
+	require.NoError(t, err)
+	defer server.Close()
+	r := &rig{t: t, http: serve(t, server.Handler())}
+	res, data := r.do(http.MethodGet, "/readyz", nil)
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	require.Equal(t, "not ready: choreo.order.events is read up to 5 events before its end\n", string(data))
+	res, _ = r.do(http.MethodGet, "/livez", nil)
+	require.Equal(t, http.StatusOK, res.StatusCode, "it need not be started anew")
+	mu.Lock()
+	behind = nil
+	mu.Unlock()
+	res, _ = r.do(http.MethodGet, "/readyz", nil)
+	require.Equal(t, http.StatusOK, res.StatusCode)
 }
 
 func TestPanicsStayInside(t *testing.T) {

@@ -61,6 +61,9 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) error {
 		case <-ctx.Done():
 			return nil
 		case <-ping.C:
+			if !s.still(r) {
+				return nil // whoever asks again is told why
+			}
 			err = c.ping()
 		case change, ok := <-changes:
 			switch {
@@ -76,6 +79,12 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) error {
 			return nil //nolint:nilerr // the client has gone
 		}
 	}
+}
+
+// still reports whether who follows changes may do so still: a token may have been revoked, or be over.
+func (s *Server) still(r *http.Request) bool {
+	who, err := (&gate{server: s}).authenticate(r)
+	return err == nil && who.Role.may(RoleViewer)
 }
 
 // resume reads the id of the last event that a client has seen. One of another run of the server

@@ -27,6 +27,9 @@ func (r *rig) live(query, lastID string) *stream {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.http.URL+"/api/v1/live"+query, http.NoBody)
 	require.NoError(r.t, err)
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}

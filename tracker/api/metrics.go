@@ -130,7 +130,7 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if err := s.notReady(r.Context()); err != nil {
 		s.config.Log.Info("Not ready", zap.Error(err))
-		return probe(w, http.StatusServiceUnavailable, "not ready: the tracker's log says more")
+		return probe(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 	}
 	return probe(w, http.StatusOK, "ok")
 }

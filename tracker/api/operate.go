@@ -117,7 +117,7 @@ func (s *Server) parked(w http.ResponseWriter, r *http.Request) error {
 	}
 	for seen := 0; ; {
 		page, err := s.source.Sagas.List(r.Context(), q)
-		if err != nil {
+		if _, err = whatIsMissing(w, err, false); err != nil {
 			return err
 		}
 		for _, one := range page.Sagas {
@@ -210,7 +210,7 @@ func checkWords(field, text string, most int, required bool) error {
 
 func (s *Server) act(w http.ResponseWriter, r *http.Request) (err error) {
 	var a Action
-	saga, id := r.PathValue("saga"), r.PathValue("id")
+	saga, id := r.PathValue("saga"), pathID(r)
 	defer func() { s.audit(r, identity(r), auditName(a.Action), saga+"/"+id, a.Reason, err) }()
 	if err := read(r, noParameters); err != nil {
 		return err
@@ -236,7 +236,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) (err error) {
 		return err
 	}
 	s.fresh(w, false)
-	return answer(w, http.StatusAccepted, Sent{EventID: event, Action: a.Action})
+	return s.accepted(w, saga, id, Sent{EventID: event, Action: a.Action})
 }
 
 // auditName keeps what a client made up out of the labels of metrics.
@@ -280,7 +280,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) (err error) {
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusAccepted, Sent{EventID: event, Action: "start"})
+	return s.accepted(w, saga, st.ID, Sent{EventID: event, Action: actionStart})
 }
 
 func (s *Server) redrive(w http.ResponseWriter, r *http.Request) (err error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -45,6 +46,7 @@ const (
 	CodeSagaNotFound     Code = "saga-not-found"
 	CodeNoDefinition     Code = "definition-not-found"
 	CodeNoGroup          Code = "group-not-found"
+	CodeNoCommand        Code = "action-not-found"
 	CodeMethodNotAllowed Code = "method-not-allowed"
 	CodeRefused          Code = "refused"
 	CodeTooLarge         Code = "too-large"
@@ -79,6 +81,8 @@ func (c Code) about() (status int, title string) {
 		return http.StatusNotFound, "There is no such definition"
 	case CodeNoGroup:
 		return http.StatusNotFound, "There is no such group of dead letters"
+	case CodeNoCommand:
+		return http.StatusNotFound, "There is no such action"
 	case CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed, "The address does not take this method"
 	case CodeRefused:
@@ -123,6 +127,7 @@ func (s *Server) classify(r *http.Request, err error) *Problem {
 	var p *Problem
 	var refused *RefusedError
 	var large *http.MaxBytesError
+	var partial *tracker.PartialError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -138,9 +143,14 @@ func (s *Server) classify(r *http.Request, err error) *Problem {
 		return p
 	case errors.Is(err, ErrNoGroup):
 		return problem(CodeNoGroup, "ask for the groups again: its letters may have been redriven or have expired")
+	case errors.Is(err, ErrNoCommand):
+		return problem(CodeNoCommand, "the saga's log holds no action of this event id: use the one that the action was answered by")
 	case r.Context().Err() != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded):
 		s.config.Log.Warn("An answer took too long", zap.String("path", r.URL.Path), zap.Error(err))
 		return problem(CodeTimeout, "try again, or ask for less")
+	case errors.As(err, &partial):
+		s.config.Log.Warn("Trackers of other parts are away", zap.String("path", r.URL.Path), zap.Error(err))
+		return problem(CodeUnavailable, "the answer is not whole without "+strings.Join(partial.Parts, ", ")+", which is away: try again once its tracker runs")
 	case r.Context().Err() != nil: // nobody listens any more
 		return problem(CodeUnavailable, "the request was given up")
 	}

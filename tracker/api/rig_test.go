@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,6 +41,8 @@ type fake struct {
 	offset   int64
 	fail     error
 	wait     bool // until the request ends
+	missing  []string
+	ended    bool // is what a verdict says
 	caughtUp bool
 	avro     []byte // the payload of the second event
 	acted    []string
@@ -65,25 +68,39 @@ func (f *fake) check(ctx context.Context) error {
 	return f.fail
 }
 
+// partial is the error of what lacks the parts that are away.
+func (f *fake) partial() error {
+	if f.missing == nil {
+		return nil
+	}
+	return &tracker.PartialError{Parts: f.missing, Err: errors.New("dial 10.0.0.7")}
+}
+
 func (f *fake) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
-	return f.Model.Get(ctx, saga, id)
+	s, err := f.Model.Get(ctx, saga, id)
+	if err != nil && f.missing != nil {
+		err = f.partial()
+	}
+	return s, err
 }
 
 func (f *fake) List(ctx context.Context, q tracker.Query) (tracker.Page, error) {
 	if err := f.check(ctx); err != nil {
 		return tracker.Page{}, err
 	}
-	return f.Model.List(ctx, q)
+	page, err := f.Model.List(ctx, q)
+	return page, errors.Join(err, f.partial())
 }
 
 func (f *fake) Count(ctx context.Context, filter tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
-	return f.Model.Count(ctx, filter, by)
+	counts, err := f.Model.Count(ctx, filter, by)
+	return counts, errors.Join(err, f.partial())
 }
 
 func (f *fake) Freshness(partitions bool) tracker.Freshness {
@@ -91,6 +108,9 @@ func (f *fake) Freshness(partitions bool) tracker.Freshness {
 		return tracker.Freshness{}
 	}
 	fresh := tracker.Freshness{LagEvents: 3, LagSeconds: 0.25}
+	for _, part := range f.missing {
+		fresh.Parts = append(fresh.Parts, tracker.PartLag{Part: part, LagEvents: 3, LagSeconds: 0.25, Away: true})
+	}
 	if partitions {
 		fresh.Partitions = []tracker.PartitionLag{{Topic: "choreo.order.events", Next: 4, End: 7, LagEvents: 3, LagSeconds: 0.25}}
 	}
@@ -98,7 +118,7 @@ func (f *fake) Freshness(partitions bool) tracker.Freshness {
 }
 
 func (f *fake) Overview(ctx context.Context) (tracker.Overview, error) {
-	return tracker.Overview{OldestStuck: []*tracker.Snapshot{snapshot("o-1", 0, choreo.StatusStuck)}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, f.check(ctx)
+	return tracker.Overview{OldestStuck: []*tracker.Snapshot{snapshot("o-1", 0, choreo.StatusStuck)}, PerMinute: []tracker.Minute{{At: epoch, Started: 2}}}, errors.Join(f.check(ctx), f.partial())
 }
 
 func (f *fake) Watch(ctx context.Context, filter tracker.Filter, after uint64) <-chan tracker.Change {
@@ -140,6 +160,9 @@ func (f *fake) change(s *tracker.Snapshot) {
 }
 
 func (f *fake) Explain(ctx context.Context, s *tracker.Snapshot) (tracker.Verdict, error) {
+	if f.ended {
+		return tracker.Verdict{Sentence: "compensated", Why: tracker.Why{Reason: tracker.ReasonEnded, Step: "charge-payment"}}, f.check(ctx)
+	}
 	return tracker.Verdict{
 		Sentence: "stuck at charge-payment in payments",
 		Why: tracker.Why{
@@ -209,6 +232,32 @@ func (f *fake) Redrive(ctx context.Context, by string, r api.Redrive) (api.Redri
 func (f *fake) Act(ctx context.Context, s *tracker.Snapshot, by string, a api.Action) (string, error) {
 	f.acted = append(f.acted, fmt.Sprintf("%s %s %s by %s: %s", a.Action, s.ID, a.Step, by, a.Reason))
 	return "event-1", f.check(ctx)
+}
+
+func (f *fake) Answer(ctx context.Context, saga, id, command string, home int32, wait time.Duration) (api.Answer, error) {
+	asked := &choreo.Event{
+		ID: command, Type: choreo.AbortRequested, Saga: saga, Version: 1, SagaID: id, Source: "tracker", By: "ada", Time: epoch,
+		Failure: &choreo.Failure{Class: choreo.ClassCancelled, Code: "cancelled"}, ContentType: "application/json", Payload: []byte("{}"),
+	}
+	no := *asked
+	no.ID, no.Type, no.CausationID, no.Failure = "e-no", choreo.AbortRejected, command, &choreo.Failure{Class: choreo.ClassRefused, Code: "completed", Message: "it is over"}
+	switch command {
+	case "started":
+		asked.Type, asked.Target, asked.Failure = choreo.StartRequested, "orders", nil
+		no.Type, no.Failure = choreo.Started, nil
+	case "resolved":
+		asked.Type, asked.Step, asked.Resolve, asked.Failure = choreo.ResolveRequested, "ship", choreo.ResolveUndone, nil
+	case "forced":
+		asked.Force = true
+	case "none":
+		return api.Answer{}, api.ErrNoCommand
+	}
+	f.acted = append(f.acted, fmt.Sprintf("answer to %s of %s from %d within %s", command, id, home, wait))
+	rec, answer := topics.Encode(asked, "choreo.order.events"), topics.Encode(&no, "choreo.order.events")
+	if command == "open" {
+		return api.Answer{Command: &rec}, f.check(ctx)
+	}
+	return api.Answer{Command: &rec, Record: &answer}, f.check(ctx)
 }
 
 func (f *fake) Start(ctx context.Context, saga, by string, s api.Start) (string, error) {
@@ -287,7 +336,7 @@ func newRig(t *testing.T, change func(*api.Config)) *rig {
 	}
 	r := &rig{t: t, fake: newFake(), logs: logs, check: document(t), base: config.BasePath}
 	server, err := api.New(api.Source{
-		Sagas: r.fake, Explainer: r.fake, Events: r.fake, Definitions: r.fake, Participants: r.fake, DeadLetters: r.fake, Commands: r.fake,
+		Sagas: r.fake, Explainer: r.fake, Events: r.fake, Definitions: r.fake, Participants: r.fake, DeadLetters: r.fake, Commands: r.fake, Answers: r.fake,
 	}, config)
 	require.NoError(t, err)
 	r.server, r.http = server, httptest.NewServer(server.Handler())

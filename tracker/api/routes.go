@@ -32,8 +32,10 @@ func (s *Server) table() []*route {
 		{name: "sagas", method: get, path: prefix + "/sagas", needs: view, serve: s.listSagas},
 		{name: "counts", method: get, path: prefix + "/counts", needs: view, serve: s.counts},
 		{name: "overview", method: get, path: prefix + "/overview", needs: view, serve: s.overview},
+		{name: "freshness", method: get, path: prefix + "/freshness", needs: view, serve: s.freshness},
 		{name: "saga", method: get, path: prefix + "/sagas/{saga}/{id}", needs: view, serve: s.getSaga},
 		{name: "events", method: get, path: prefix + "/sagas/{saga}/{id}/events", needs: view, serve: s.events},
+		{name: "answer", method: get, path: prefix + "/sagas/{saga}/{id}/actions/{event}", needs: view, serve: s.answer},
 		{name: "live", method: get, path: prefix + "/live", needs: view, stream: true, serve: s.serveLive},
 		{name: "definitions", method: get, path: prefix + "/definitions", needs: view, serve: s.definitions},
 		{name: "definition", method: get, path: prefix + "/definitions/{saga}/{version}", needs: view, serve: s.definition},
@@ -84,7 +86,7 @@ func (s *Server) mux(chosen func(*route) bool) http.Handler {
 		}
 		mux.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.handle(nothing, w, r) }))
 	}
-	return mux
+	return slashes(mux)
 }
 
 func (s *Server) methods(g *gate, routes []*route) http.Handler {

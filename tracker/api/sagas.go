@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -20,12 +21,21 @@ type SagaList struct {
 	Sagas     []*tracker.Snapshot `json:"sagas"`
 	Next      string              `json:"next,omitempty"` // the cursor of the next page
 	Freshness tracker.Freshness   `json:"freshness"`
+	// Missing are the parts that are away, of several trackers: what they know is not in it.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // CountList answers GET /counts.
 type CountList struct {
 	Counts    []tracker.Count   `json:"counts"`
 	Freshness tracker.Freshness `json:"freshness"`
+	Missing   []string          `json:"missing,omitempty"` // as in SagaList
+}
+
+// OverviewView answers GET /overview.
+type OverviewView struct {
+	tracker.Overview
+	Missing []string `json:"missing,omitempty"` // as in SagaList
 }
 
 // SagaView answers GET /sagas/{saga}/{id}.
@@ -66,14 +76,16 @@ type StepView struct {
 
 func (s *Server) listSagas(w http.ResponseWriter, r *http.Request) error {
 	var q tracker.Query
-	if err := read(r, func(p *parameters) { q = p.query() }); err != nil {
+	var strict bool
+	if err := read(r, func(p *parameters) { q, strict = p.query(), p.flag("strict") }); err != nil {
 		return err
 	}
 	page, err := s.source.Sagas.List(r.Context(), q)
+	missing, err := whatIsMissing(w, err, strict)
 	if err != nil {
 		return err
 	}
-	list := SagaList{Sagas: make([]*tracker.Snapshot, len(page.Sagas)), Next: page.Next, Freshness: s.fresh(w, false)}
+	list := SagaList{Sagas: make([]*tracker.Snapshot, len(page.Sagas)), Next: page.Next, Freshness: s.fresh(w, false), Missing: missing}
 	for i, one := range page.Sagas {
 		list.Sagas[i] = shown(one)
 	}
@@ -83,21 +95,25 @@ func (s *Server) listSagas(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) counts(w http.ResponseWriter, r *http.Request) error {
 	var f tracker.Filter
 	var by tracker.Group
-	if err := read(r, func(p *parameters) { f, by = p.filter(), p.group("by") }); err != nil {
+	var strict bool
+	if err := read(r, func(p *parameters) { f, by, strict = p.filter(), p.group("by"), p.flag("strict") }); err != nil {
 		return err
 	}
 	counts, err := s.source.Sagas.Count(r.Context(), f, by)
+	missing, err := whatIsMissing(w, err, strict)
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, CountList{Counts: orEmpty(counts), Freshness: s.fresh(w, false)})
+	return answer(w, http.StatusOK, CountList{Counts: orEmpty(counts), Freshness: s.fresh(w, false), Missing: missing})
 }
 
 func (s *Server) overview(w http.ResponseWriter, r *http.Request) error {
-	if err := read(r, noParameters); err != nil {
+	var strict bool
+	if err := read(r, func(p *parameters) { strict = p.flag("strict") }); err != nil {
 		return err
 	}
 	o, err := s.source.Sagas.Overview(r.Context())
+	missing, err := whatIsMissing(w, err, strict)
 	if err != nil {
 		return err
 	}
@@ -110,14 +126,37 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) error {
 		stuck[i] = shown(one)
 	}
 	o.OldestStuck = stuck
-	return answer(w, http.StatusOK, o)
+	return answer(w, http.StatusOK, OverviewView{Overview: o, Missing: missing})
+}
+
+// partialHeader names the parts that are missing in an answer.
+const partialHeader = "Choreo-Partial"
+
+// whatIsMissing tells an answer that lacks the parts that are away from none. It names them in the
+// header, too. Who is strict wants a whole answer or none.
+func whatIsMissing(w http.ResponseWriter, err error, strict bool) ([]string, error) {
+	var partial *tracker.PartialError
+	if !errors.As(err, &partial) || strict {
+		return nil, err
+	}
+	w.Header().Set(partialHeader, strings.Join(partial.Parts, ", "))
+	return partial.Parts, nil
+}
+
+// freshness tells how fresh answers are.
+func (s *Server) freshness(w http.ResponseWriter, r *http.Request) error {
+	var partitions bool
+	if err := read(r, func(p *parameters) { partitions = p.flag("partitions") }); err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, s.fresh(w, partitions))
 }
 
 func (s *Server) getSaga(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, noParameters); err != nil {
 		return err
 	}
-	one, err := s.source.Sagas.Get(r.Context(), r.PathValue("saga"), r.PathValue("id"))
+	one, err := s.source.Sagas.Get(r.Context(), r.PathValue("saga"), pathID(r))
 	if err != nil {
 		return err
 	}
@@ -128,7 +167,7 @@ func (s *Server) getSaga(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("explain saga %s %s: %w", one.Saga, one.ID, err)
 		}
 		view.Verdict, view.Why = verdict.Sentence, &WhyView{Why: verdict.Why}
-		if verdict.Why.Step != "" || verdict.Why.Service != "" {
+		if verdict.Why.Reason != tracker.ReasonEnded && (verdict.Why.Step != "" || verdict.Why.Service != "") {
 			view.Why.WaitsFor = []tracker.Why{verdict.Why}
 		}
 	}

@@ -22,12 +22,13 @@ type Source struct {
 	Participants Participants
 	DeadLetters  DeadLetters
 	Commands     Commands
+	Answers      Answers
 	// Codecs decode payloads for those who may see them, each those of its content type: into an
 	// empty interface, as package avro does. Default: JSON and texts are shown as they are, all else
 	// as base64.
 	Codecs []schema.Codec
-	// Ready says why the tracker is not ready, such as that it is catching up. Default: it
-	// always is.
+	// Ready says why the tracker is not ready, such as that it is catching up. /readyz tells it to
+	// whoever asks. Default: it always is.
 	Ready func(ctx context.Context) error
 }
 
@@ -84,6 +85,23 @@ type Commands interface {
 	// error is a [*RefusedError].
 	Start(ctx context.Context, saga, by string, s Start) (eventID string, err error)
 }
+
+// Answers knows what came of commands.
+type Answers interface {
+	// Answer returns a command that stands in a saga's log, and what came of it, for which it waits
+	// for so long. home is the saga's home partition, [choreo.AnyPartition] where it is not known.
+	// The error wraps [ErrNoCommand].
+	Answer(ctx context.Context, saga, id, command string, home int32, wait time.Duration) (Answer, error)
+}
+
+// Answer is what came of a command.
+type Answer struct {
+	Command *choreo.Record // the command itself
+	Record  *choreo.Record // the event that answers it; nil: there is none yet
+}
+
+// ErrNoCommand says that a saga's log holds no such command.
+var ErrNoCommand = errors.New("no such command in the saga's log")
 
 // ErrNoGroup says that there are no dead letters of a group, any more.
 var ErrNoGroup = errors.New("no such group of dead letters")
@@ -218,6 +236,7 @@ const (
 	ActionResolve    ActionName = "resolve"
 	ActionRelease    ActionName = "release"
 	ActionForceAbort ActionName = "force-abort"
+	actionStart      ActionName = "start" // is asked for at an address of its own
 )
 
 // Action is something to do about a saga.

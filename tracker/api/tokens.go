@@ -10,13 +10,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+	"sync"
 	"unicode"
 )
 
 // Tokens are bearer tokens, of which only hashes are kept. It is safe for concurrent use.
-type Tokens struct{ entries []tokenEntry }
+type Tokens struct {
+	file string // that they come from; empty: from none
+
+	mu      sync.RWMutex
+	entries []tokenEntry // is replaced, never changed
+	sum     [sha256.Size]byte
+}
 
 type tokenEntry struct {
 	who  Identity
@@ -44,20 +50,6 @@ func NewToken(name string, role Role) (token, line string, err error) {
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	hash := sha256.Sum256([]byte(token))
 	return token, fmt.Sprintf("%s %s %s%x", name, role, hashPrefix, hash), nil
-}
-
-// LoadTokens reads a file of tokens, see [ReadTokens].
-func LoadTokens(file string) (*Tokens, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("api: tokens: %w: make the file from the lines of NewToken", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	t, err := ReadTokens(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (in %s)", err, file)
-	}
-	return t, nil
 }
 
 // ReadTokens reads lines "name role sha256:hash" as [NewToken] makes them. Empty lines, and what
@@ -125,16 +117,23 @@ func checkName(name string) error {
 }
 
 // Len returns how many tokens there are.
-func (t *Tokens) Len() int { return len(t.entries) }
+func (t *Tokens) Len() int { return len(t.all()) }
+
+func (t *Tokens) all() []tokenEntry {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.entries
+}
 
 // find returns whose token it is. It takes as long for each that is wrong.
 func (t *Tokens) find(token string) (Identity, bool) {
 	hash := sha256.Sum256([]byte(token))
 	var who Identity
 	var found bool
-	for i := range t.entries {
-		if subtle.ConstantTimeCompare(hash[:], t.entries[i].hash[:]) == 1 {
-			who, found = t.entries[i].who, true
+	entries := t.all()
+	for i := range entries {
+		if subtle.ConstantTimeCompare(hash[:], entries[i].hash[:]) == 1 {
+			who, found = entries[i].who, true
 		}
 	}
 	return who, found

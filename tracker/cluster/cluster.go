@@ -21,8 +21,8 @@ type Config struct {
 	// Fresh is for how long a copy of a topic is taken for the topic. Default: 2 s; negative: it is
 	// read each time.
 	Fresh time.Duration
-	// Registry has the schemas by which payloads of commands are encoded. Default: the topic of
-	// schemas.
+	// Registry has the schemas by which payloads of commands are encoded, and those of events
+	// decoded for who may see them. Default: the topic of schemas.
 	Registry schema.Registry
 	// Logger gets what cannot be read. Default: none.
 	Logger *zap.Logger
@@ -41,6 +41,7 @@ type Cluster struct {
 	statuses  copyOf[[]topics.Status]
 	letters   *topics.DeadLetters
 	schemas   schemas
+	sent      sent
 }
 
 // New returns the topics of a namespace. config may be nil. The caller keeps the log.

@@ -59,9 +59,9 @@ type reader struct {
 func (r *reader) ContentType() string { return avro.ContentType }
 
 // Encode implements [schema.Codec]: nothing is written by it.
-func (r *reader) Encode(any) ([]byte, error) {
-	return nil, errors.New("cluster: this codec reads and does not write: see Cluster.Act and Start")
-}
+func (r *reader) Encode(any) ([]byte, error) { return nil, errReads }
+
+var errReads = errors.New("cluster: this codec reads and does not write: see Cluster.Act and Start")
 
 // Decode implements [schema.Codec].
 func (r *reader) Decode(data []byte, into any) error {

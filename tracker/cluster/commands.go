@@ -13,6 +13,10 @@ import (
 
 // Act writes a command to the saga's log, and returns the id of its event.
 func (c *Cluster) Act(ctx context.Context, s *tracker.Snapshot, by string, a api.Action) (string, error) {
+	return c.noting(ctx, s.Saga, func() (string, error) { return c.act(ctx, s, by, a) })
+}
+
+func (c *Cluster) act(ctx context.Context, s *tracker.Snapshot, by string, a api.Action) (string, error) {
 	saga := command.Saga{Name: s.Saga, Version: s.Version, ID: s.ID, Partition: s.Partition}
 	who := command.Operator{By: by, Note: a.Reason}
 	switch a.Action {
@@ -65,11 +69,13 @@ func (c *Cluster) Start(ctx context.Context, saga, by string, start api.Start) (
 	if err != nil {
 		return "", err
 	}
-	_, id, err := c.commands.Start(ctx, command.Start{
-		Saga: saga, Version: chosen.Document.Definition.Version(), ID: start.ID, Service: chosen.By[i].Service,
-		Input: input, Tags: start.Tags,
-	}, command.Operator{By: by, Note: start.Reason})
-	return id, err
+	return c.noting(ctx, saga, func() (string, error) {
+		_, id, err := c.commands.Start(ctx, command.Start{
+			Saga: saga, Version: chosen.Document.Definition.Version(), ID: start.ID, Service: chosen.By[i].Service,
+			Input: input, Tags: start.Tags,
+		}, command.Operator{By: by, Note: start.Reason})
+		return id, err
+	})
 }
 
 // outputOf encodes the output of a step that counts as done.

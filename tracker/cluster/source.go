@@ -9,7 +9,7 @@ import (
 // rest.
 func (c *Cluster) Source(sagas api.Sagas) api.Source {
 	return api.Source{
-		Sagas: sagas, Explainer: c, Events: c, Definitions: c, Participants: c, DeadLetters: c, Commands: c,
-		Codecs: []schema.Codec{&reader{cluster: c}},
+		Sagas: sagas, Explainer: c, Events: c, Definitions: c, Participants: c, DeadLetters: c, Commands: c, Answers: c,
+		Codecs: []schema.Codec{&reader{cluster: c}, &protoReader{cluster: c}},
 	}
 }

@@ -38,9 +38,9 @@ export function query(params) {
   return text === "" ? "" : `?${text}`;
 }
 
-/** A path of the API, each part as it must be in an address. */
+/** A path of the API, each part as it must be in an address: dots alone would be taken for a folder. */
 export function path(...parts) {
-  return parts.map((p) => `/${encodeURIComponent(p)}`).join("");
+  return parts.map((p) => `/${/^~*\.{1,2}$/.test(p) ? "~" : ""}${encodeURIComponent(p)}`).join("");
 }
 
 async function ask(address, options) {

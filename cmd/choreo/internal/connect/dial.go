@@ -58,11 +58,15 @@ func (s *Settings) Topics(by string, now func() time.Time) (sagas.Source, error)
 	if err != nil {
 		return nil, err
 	}
+	registry, err := s.HTTPRegistry()
+	if err != nil {
+		return nil, err
+	}
 	log, err := s.Log()
 	if err != nil {
 		return nil, err
 	}
-	source, err := sagas.NewTopics(sagas.TopicsConfig{Log: log, Names: names, By: by, Now: now})
+	source, err := sagas.NewTopics(sagas.TopicsConfig{Log: log, Names: names, Registry: registry, By: by, Now: now})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -23,6 +23,15 @@ func (s *Settings) OpenRegistry(ctx context.Context) (schema.Registry, func() er
 	return nil, nil, exit.Usagef("no registry is named: say --registry URL, or --brokers host:port for the topic of schemas; or set CHOREO_REGISTRY_URL or CHOREO_BROKERS")
 }
 
+// HTTPRegistry returns the registry that is named by its URL, nil where none is: then the topic of
+// schemas is the registry.
+func (s *Settings) HTTPRegistry() (schema.Registry, error) {
+	if len(s.Registry) == 0 {
+		return nil, nil //nolint:nilnil // without a URL there is none, and that is well
+	}
+	return s.overHTTP()
+}
+
 func (s *Settings) overHTTP() (schema.Registry, error) {
 	config := &confluent.Config{
 		URLs: s.Registry, User: s.registryUser, Password: s.registryPassword, Token: s.registryToken, UserAgent: "choreo-cli",

@@ -20,6 +20,8 @@ type Source interface {
 	Count(ctx context.Context, f tracker.Filter, by tracker.Group) ([]tracker.Count, error)
 	// Overview tells how all sagas do.
 	Overview(ctx context.Context) (tracker.Overview, error)
+	// Freshness tells how far what is told lags behind the log, each partition where asked.
+	Freshness(ctx context.Context, partitions bool) (Freshness, error)
 	// Events returns the saga's log, with the payloads where they are asked for.
 	Events(ctx context.Context, saga, id string, payload bool) ([]Event, error)
 	// Watch calls see with each saga of the filter that changes, until ctx ends or see returns an
@@ -38,6 +40,8 @@ type Source interface {
 	Act(ctx context.Context, saga, id string, action Action) (*Sent, error)
 	// Start asks the service that starts such sagas to start one.
 	Start(ctx context.Context, saga string, start Start) (*Sent, error)
+	// Outcome waits until a command was answered, and returns the answer; or until ctx ends.
+	Outcome(ctx context.Context, saga, id, command string) (*Outcome, error)
 	// Close releases what the source holds.
 	Close() error
 }
@@ -53,6 +57,8 @@ type List struct {
 	Sagas     []*tracker.Snapshot `json:"sagas"`
 	Next      string              `json:"next,omitempty"`
 	Freshness Freshness           `json:"freshness"`
+	// Missing are the parts that are away, of several trackers.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Detail is one saga.
@@ -121,23 +127,10 @@ type Sent struct {
 	Action  string `json:"action"`
 }
 
-// Reader returns a source as a tracker joins it with its own part.
-func Reader(source Source) tracker.Reader { return reader{source} }
-
-type reader struct{ Source }
-
-func (r reader) Get(ctx context.Context, saga, id string) (*tracker.Snapshot, error) {
-	d, err := r.Saga(ctx, saga, id)
-	if err != nil {
-		return nil, err
-	}
-	return d.Saga, nil
-}
-
-func (r reader) List(ctx context.Context, q tracker.Query) (tracker.Page, error) {
-	list, err := r.Source.List(ctx, q)
-	if err != nil {
-		return tracker.Page{}, err
-	}
-	return tracker.Page{Sagas: list.Sagas, Next: list.Next}, nil
+// Outcome is what came of a command.
+type Outcome struct {
+	EventID string           `json:"event_id"`
+	Action  string           `json:"action"`
+	State   api.OutcomeState `json:"state"`
+	Answer  *Event           `json:"answer,omitempty"`
 }

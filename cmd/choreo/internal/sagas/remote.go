@@ -76,13 +76,17 @@ type problem struct {
 
 // request sends a request and returns the answer of a success.
 func (r *remote) request(ctx context.Context, method string, query url.Values, body any, path ...string) (*http.Response, error) {
-	escaped := make([]string, len(path))
+	escaped, plain := make([]string, len(path)), make([]string, len(path))
 	for i := range path {
-		escaped[i] = url.PathEscape(path[i])
+		escaped[i] = api.EscapeID(path[i])
+		var err error
+		if plain[i], err = url.PathUnescape(escaped[i]); err != nil {
+			return nil, fmt.Errorf("asking the tracker: %w", err)
+		}
 	}
 	at := *r.base
 	at.RawPath = strings.TrimRight(at.EscapedPath(), "/") + "/" + strings.Join(escaped, "/")
-	at.Path = strings.TrimRight(r.base.Path, "/") + "/" + strings.Join(path, "/")
+	at.Path = strings.TrimRight(r.base.Path, "/") + "/" + strings.Join(plain, "/")
 	at.RawQuery = query.Encode()
 	var content io.Reader
 	if body != nil {
@@ -143,6 +147,9 @@ func (r *remote) refusal(res *http.Response) error {
 	}
 	switch res.StatusCode {
 	case http.StatusBadRequest:
+		if p.Code == string(api.CodeBadCursor) {
+			return exit.With(exit.Usage, fmt.Errorf("the tracker does not understand: %w", tracker.ErrBadCursor))
+		}
 		return exit.Usagef("the tracker does not understand: %s", says)
 	case http.StatusUnauthorized:
 		return fmt.Errorf("the tracker wants to know who you are: set CHOREO_TRACKER_TOKEN or CHOREO_TRACKER_TOKEN_FILE: %s", says)
@@ -262,6 +269,15 @@ func (r *remote) Overview(ctx context.Context) (overview tracker.Overview, err e
 	return overview, err
 }
 
+func (r *remote) Freshness(ctx context.Context, partitions bool) (fresh Freshness, err error) {
+	v := url.Values{}
+	if partitions {
+		v.Set("partitions", "1")
+	}
+	err = r.get(ctx, &fresh, v, "freshness")
+	return fresh, err
+}
+
 func (r *remote) Events(ctx context.Context, saga, id string, payload bool) ([]Event, error) {
 	v := url.Values{}
 	if payload {
@@ -338,6 +354,28 @@ func (r *remote) Start(ctx context.Context, saga string, start Start) (*Sent, er
 		return nil, err
 	}
 	return &sent, nil
+}
+
+// answerWait is for how many seconds a tracker waits for an answer by one request, which proxies
+// on the way have to bear.
+const answerWait = 10
+
+func (r *remote) Outcome(ctx context.Context, saga, id, command string) (*Outcome, error) {
+	for {
+		var out Outcome
+		err := r.get(ctx, &out, url.Values{"wait": {strconv.Itoa(answerWait)}}, "sagas", saga, id, "actions", command)
+		switch {
+		case err != nil:
+			return nil, err
+		case out.State != api.OutcomePending && out.Answer != nil:
+			return &out, nil
+		}
+		select { // a server that does not wait must not be asked without end
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(again):
+		}
+	}
 }
 
 // again is how long to wait before the stream of changes is asked for once more.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/cmd/choreo/internal/models"
+	"github.com/choreo-go/choreo/schema"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/tracker"
 	"github.com/choreo-go/choreo/tracker/api"
@@ -28,6 +29,8 @@ type TopicsConfig struct {
 	Log topics.Log
 	// Names of the topics. Required.
 	Names topics.Names
+	// Registry has the schemas of payloads. Default: the topic of schemas.
+	Registry schema.Registry
 	// By is who gives commands. Required for those.
 	By string
 	// Now is the clock. Default: time.Now.
@@ -37,7 +40,7 @@ type TopicsConfig struct {
 // NewTopics returns the source that the topics of a cluster are: what trackers have written
 // there, and the logs. It reads what it is asked for, and no sooner.
 func NewTopics(config TopicsConfig) (Source, error) {
-	c := cluster.New(config.Log, config.Names, &cluster.Config{Source: "choreo-cli", Now: config.Now})
+	c := cluster.New(config.Log, config.Names, &cluster.Config{Source: "choreo-cli", Registry: config.Registry, Now: config.Now})
 	l := &logged{config: config, cluster: c, latest: map[[2]string]*tracker.Snapshot{}}
 	source := c.Source(l)
 	source.Commands = signed{Commands: c, by: config.By}
