@@ -24,6 +24,7 @@ import (
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/integration/internal/servers"
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
 )
 
 // tab is a page of a real browser that notes all that went wrong in it.
@@ -59,8 +60,14 @@ func enter(selector, text string) chromedp.Action[chromedp.Void] {
 	return chromedp.SendKeys(chromedp.CSS(selector), text)
 }
 
-// browse opens a tab of a headless Chromium.
+// browse opens a tab that looks at a desk.
 func browse(t *testing.T, d *desk) *tab {
+	t.Helper()
+	return browseAt(t, d.URL+deskBase)
+}
+
+// browseAt opens a tab of a headless Chromium for the page under an address.
+func browseAt(t *testing.T, base string) *tab {
 	t.Helper()
 	options := chromedp.DefaultExecAllocatorOptions[:]
 	if os.Geteuid() == 0 {
@@ -70,7 +77,7 @@ func browse(t *testing.T, d *desk) *tab {
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx, base: d.URL + deskBase}
+	b := &tab{t: t, ctx: ctx, base: base}
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		servers.Need(t, fmt.Sprintf("no Chromium: %v: apt-get install chromium, or integration/scripts/install.sh", err))
 	}
@@ -129,7 +136,12 @@ func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 
 func (b *tab) size(width int64) {
 	b.t.Helper()
-	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600})
+	b.viewport(width, 900)
+}
+
+func (b *tab) viewport(width, height int64) {
+	b.t.Helper()
+	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600})
 }
 
 // open goes to an address, and waits until it is there.
@@ -184,13 +196,13 @@ func (b *tab) shoot(name string) {
 	if dir == "" {
 		return
 	}
-	extent := evaluate[[]float64](b, `[innerWidth, Math.min(document.documentElement.scrollHeight, 3000)]`)
+	// A page is shown whole; a dialog in the middle of what one sees.
+	extent := evaluate[[]int64](b, `[innerWidth, document.querySelector("dialog[open]") ? innerHeight : Math.max(innerHeight, Math.min(document.documentElement.scrollHeight, 3000))]`)
+	b.viewport(extent[0], extent[1])
 	picture, err := chromedp.Run(b.ctx, func(ctx context.Context, tg *chromedp.Target) (cdppage.CaptureScreenshotResult, error) {
-		beyond := true
-		return cdp.Call(ctx, tg, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
-			CaptureBeyondViewport: &beyond, Clip: &cdppage.Viewport{Width: extent[0], Height: extent[1], Scale: 1},
-		})
+		return cdp.Call(ctx, tg, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{})
 	})
+	b.size(extent[0])
 	if err != nil {
 		b.t.Logf("no picture of %s: %v", name, err)
 		return
@@ -204,7 +216,12 @@ var views = []struct{ name, path, shows string }{
 	{"overview", "/", "Oldest stuck"},
 	{"list", "/sagas", "o-20931"},
 	{"stuck", "/sagas/order/o-20931", "stuck for 14 min at charge-payment in payments: card gateway timeout, attempt 7, next in 40 s"},
+	{"running", "/sagas/order/o-20930", "running for "},
+	{"cancelling", "/sagas/order/o-20928", "cancelling"},
+	{"compensating", "/sagas/order/o-20929", "undo create-order"},
 	{"compensated", "/sagas/order/o-20926", "country-not-served"},
+	{"failed", "/sagas/order/o-20925", "country-not-served"},
+	{"parked", "/sagas/order/o-20922", "schema 41 is not in the registry"},
 	{"long", "/sagas/migration/m-1", "move-part-59"},
 	{"hostile", "/sagas/order/" + url.PathEscape(hostile), hostile},
 	{"trouble", "/trouble", "schema 41 is not in the registry"},
@@ -336,7 +353,7 @@ func TestPageActsAndSaysWhatCameOfIt(t *testing.T) {
 	assert.Empty(t, d.asked(), "an action without a reason")
 	b.do(enter("dialog textarea", "the gateway is back"), click(`dialog button[type=submit]`), b.until(`!document.querySelector("dialog")`))
 	require.Len(t, d.asked(), 1)
-	assert.Equal(t, map[string]string{"action": "retry", "step": "charge-payment", "reason": "the gateway is back"}, d.asked()[0])
+	assert.Equal(t, api.Action{Action: api.ActionRetry, Step: "charge-payment", Reason: "the gateway is back"}, d.asked()[0])
 	assert.Contains(t, b.text(".hero [role=status]"), "0190-ffff")
 	b.is(`document.activeElement.dataset.action === "retry"`)
 	d.change("order", "o-20931", func(s *tracker.Snapshot) { s.Status, s.Steps[3].Status = choreo.StatusRunning, choreo.StepDone })
@@ -351,7 +368,7 @@ func TestPageActsAndSaysWhatCameOfIt(t *testing.T) {
 	b.shoot("redrive-light-1280")
 	b.do(enter("dialog textarea", "the producer is mended"), click(`dialog button[type=submit]`), b.until(`document.querySelector("dialog [data-outcome='redriven']")`))
 	assert.Contains(t, b.text("dialog"), "10 letters redriven, 2 skipped.")
-	assert.Equal(t, map[string]string{"action": "redrive", "reason": "the producer is mended"}, d.asked()[1])
+	assert.Equal(t, []api.Redrive{{Group: "g1", Reason: "the producer is mended"}}, d.redrives)
 	b.do(chromedp.KeyEvent(kb.Escape), b.until(`[...document.querySelectorAll("main .card:last-of-type td.num")].some((c) => c.textContent === "2")`))
 	b.clean()
 }

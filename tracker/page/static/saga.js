@@ -4,7 +4,7 @@ import { button, possible } from "./actions.js";
 import { announce, badge, card, h, icon, scroller, Table, word } from "./dom.js";
 import { EventTable } from "./events.js";
 import { ago, duration, plural, seconds, time } from "./format.js";
-import { colour, framed, picture } from "./graph.js";
+import { colour, framed, isWide, picture } from "./graph.js";
 import { definitionLink } from "./links.js";
 import { tagList } from "./list.js";
 import { timeline } from "./timeline.js";
@@ -41,12 +41,13 @@ class View {
     if (this.stepPlace.tabIndex === 0) this.stepPlace.classList.add("tall");
     this.graph = h("div", null, h("p", { class: "muted" }, "Loading the picture…"));
     const heading = h("h1", { data: { title: `${saga.saga} ${saga.id}` } }, h("span", { class: "h1-kind" }, word(saga.saga), h("span", { class: "sr" }, " ")), word(saga.id));
+    this.columns = h("div", { class: "columns wide-left" },
+      card("Graph", this.graph),
+      h("div", { class: "stack" }, card("What comes next", this.next), card("Steps", this.stepPlace)));
     this.element = [
       h("div", { class: "page-head saga-head" }, heading, this.status),
       h("section", { class: "card hero", "aria-label": "Verdict" }, this.verdict, this.notice, this.actions, this.facts),
-      h("div", { class: "columns wide-left" },
-        card("Graph", this.graph),
-        h("div", { class: "stack" }, card("What comes next", this.next), card("Steps", this.stepPlace))),
+      this.columns,
       card("Timeline by service", this.timeline.element),
       card("Events", this.events.element),
     ];
@@ -63,6 +64,7 @@ class View {
       const svg = await picture(saga.saga, saga.version, this.ctx.signal);
       if (!svg) throw new Error("it is no picture");
       this.svg = svg;
+      this.columns.classList.toggle("one", isWide(svg));
       colour(svg, this.data.saga.steps ?? []);
       this.graph.replaceChildren(framed(svg, "The steps as a picture"));
     } catch (error) {

@@ -95,8 +95,7 @@ class Parked extends Part {
   }
 
   async rows() {
-    const data = await get("/parked", { signal: this.ctx.signal });
-    const groups = Array.isArray(data) ? data : data.groups ?? [];
+    const groups = await get("/parked", { signal: this.ctx.signal });
     this.total = groups.reduce((n, g) => n + g.count, 0);
     return groups;
   }
@@ -131,8 +130,7 @@ class Letters extends Part {
   }
 
   async rows() {
-    const data = await get("/dead-letters", { signal: this.ctx.signal, params: { by: "error" } });
-    const groups = Array.isArray(data) ? data : data.groups ?? [];
+    const groups = await get("/dead-letters", { signal: this.ctx.signal, params: { by: "error" } });
     this.total = groups.reduce((n, g) => n + g.count, 0);
     return groups;
   }
@@ -144,15 +142,15 @@ class Letters extends Part {
   look(g) {
     const list = h("div", null, h("p", { class: "muted" }, "Reading…"));
     const dialog = show(`Dead letters of ${g.service}`, list);
-    get("/dead-letters", { params: { group: g.group } }).then((data) => {
-      const letters = (Array.isArray(data) ? data : data.letters ?? []).slice(0, 200);
+    get("/dead-letters", { params: { group: g.group } }).then((letters) => {
       const table = new Table({
-        caption: `The last ${letters.length} of them`, key: (l) => `${l.partition}/${l.offset}`,
+        caption: `The last ${plural(letters.length, "letter")}`, key: (l) => `${l.partition}/${l.offset}`,
         columns: [
-          { title: "Place", cell: (l) => `${l.partition}/${l.offset}` },
+          { title: "Letter", cell: (l) => h("code", null, `${l.partition}/${l.offset}`) },
           { title: "When", class: "nowrap", cell: (l) => ago(l.time) },
-          { title: "Saga", cell: (l) => l.id ? h("a", { class: "id", href: sagaLink(l.saga, l.id), on: { click: () => dialog.close() } }, word(l.saga), " ", word(l.id)) : h("span", { class: "muted" }, "unknown") },
-          { title: "Event", cell: (l) => word(eventName(l.event_type)) },
+          { title: "Read from", cell: (l) => h("code", null, word(`${l.topic} ${l.original_partition}/${l.original_offset}`)) },
+          { title: "Saga", cell: (l) => sagaOf(l, () => dialog.close()) },
+          { title: "Event", cell: (l) => l.event_type ? word(eventName(l.event_type)) : h("span", { class: "muted" }, "none") },
           { title: "Error", cell: (l) => [word(l.error), l.redriven && h("span", { class: "tag" }, "redriven")] },
         ],
       });
@@ -194,6 +192,13 @@ class Letters extends Part {
     again.addEventListener("change", rehearse);
     await rehearse();
   }
+}
+
+// sagaOf links to the saga of a letter: its key is the id, its topic is named after the saga.
+function sagaOf(letter, leave) {
+  const saga = /(?:^|\.)([^.]+)\.events$/.exec(letter.topic)?.[1];
+  if (!letter.key || !saga) return h("span", { class: "muted" }, "unknown");
+  return h("a", { class: "id", href: sagaLink(saga, letter.key), on: { click: leave } }, word(saga), " ", word(letter.key));
 }
 
 function outcome(r, what) {
