@@ -129,5 +129,9 @@ func (d *desk) migration() *tracker.Snapshot {
 		s.Steps = append(s.Steps, tracker.Step{Name: fmt.Sprintf("move-part-%02d", i), Service: longService(i), Status: choreo.StepDone, Attempts: 4, ReadyAt: &ready, EndedAt: &end, Seconds: end.Sub(ready).Seconds()})
 		at = at.Add(25 * time.Second)
 	}
+	last := &s.Steps[longSteps-1]
+	last.Status, last.EndedAt, last.Seconds = choreo.StepReady, nil, 0
+	s.Next = []tracker.Next{{Step: last.Name, Service: last.Service, Run: choreo.RunExecute, Ready: true}}
+	s.UpdatedAt = *last.ReadyAt
 	return s
 }

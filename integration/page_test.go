@@ -216,7 +216,7 @@ var views = []struct{ name, path, shows string }{
 	{"overview", "/", "Oldest stuck"},
 	{"list", "/sagas", "o-20931"},
 	{"stuck", "/sagas/order/o-20931", "stuck for 14 min at charge-payment in payments: card gateway timeout, attempt 7, next in 40 s"},
-	{"running", "/sagas/order/o-20930", "running for "},
+	{"running", "/sagas/order/o-20930", "running: waits for "},
 	{"cancelling", "/sagas/order/o-20928", "cancelling"},
 	{"compensating", "/sagas/order/o-20929", "undo create-order"},
 	{"compensated", "/sagas/order/o-20926", "country-not-served"},

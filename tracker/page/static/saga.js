@@ -37,7 +37,7 @@ class View {
     this.notice = h("div", { role: "status" });
     this.next = h("div");
     // Sixty steps need not push all else out of sight.
-    this.stepPlace = (saga.steps ?? []).length > 14 ? scroller("Steps", this.steps.element) : h("div", null, this.steps.element);
+    this.stepPlace = (saga.steps ?? []).length > 14 ? scroller("All steps", this.steps.element) : h("div", null, this.steps.element);
     if (this.stepPlace.tabIndex === 0) this.stepPlace.classList.add("tall");
     this.graph = h("div", null, h("p", { class: "muted" }, "Loading the picture…"));
     const heading = h("h1", { data: { title: `${saga.saga} ${saga.id}` } }, h("span", { class: "h1-kind" }, word(saga.saga), h("span", { class: "sr" }, " ")), word(saga.id));
@@ -153,7 +153,7 @@ function facts({ saga: s, definition }) {
     fact("Started", time(s.started_at), s.initiator && [h("span", { class: "muted" }, " by "), word(s.initiator)]),
     s.ended_at ? fact("Ended", time(s.ended_at), h("span", { class: "muted" }, ` after ${duration(seconds(s.started_at, s.ended_at))}`)) : fact("Last change", ago(s.updated_at)),
     s.deadline && !s.ended_at && fact("Deadline", time(s.deadline), " ", h("span", { class: "muted" }, ago(s.deadline))),
-    cause && fact("Turned back by", cause.step ? [h("strong", null, word(cause.step)), " "] : "an abort ", cause.by && ["of ", word(cause.by), " "],
+    cause && fact(s.status === "failed" ? "Failed by" : "Turned back by", cause.step ? [h("strong", null, word(cause.step)), " "] : "an abort ", cause.by && ["of ", word(cause.by), " "],
       cause.code && h("code", null, word(cause.code)), " ", word(cause.message), cause.note && [" “", word(cause.note), "”"]),
     ...(s.parked ?? []).map((p) => fact("Parked", h("strong", null, word(p.service)), " ", ago(p.since), " ", p.error && [h("code", null, word(p.error.code)), " ", word(p.error.message)])),
     Object.keys(s.tags ?? {}).length > 0 && fact("Tags", tagList(s.tags)),
