@@ -305,14 +305,6 @@ func (d *desk) counts(r *http.Request) any {
 	var oldest *time.Time
 	for _, s := range d.chosen(r) {
 		key := string(s.Status)
-		if r.URL.Query().Get("by") == "code" {
-			key = "gateway-timeout"
-			for _, x := range s.Steps {
-				if x.Error != nil {
-					key = x.Error.Code
-				}
-			}
-		}
 		n[key]++
 		oldest = &s.StartedAt
 	}

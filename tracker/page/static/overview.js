@@ -91,9 +91,14 @@ function oldest() {
   });
 }
 
+/** Whether a step waits for an operator. */
+export function isStuck(step) {
+  return step.status === "stuck" || step.status === "undo-failed";
+}
+
 /** Where a saga hangs, and why. */
 export function stuckAt(s) {
-  const steps = (s.steps ?? []).filter((x) => x.status === "stuck" || x.status === "undo-failed");
+  const steps = (s.steps ?? []).filter(isStuck);
   if (steps.length === 0) return badge(s.status);
   return steps.map((x) => h("div", { class: "reason" },
     h("strong", null, word(x.name)), x.service ? [" in ", word(x.service)] : "",
