@@ -337,7 +337,7 @@ func (d *desk) one(r *http.Request) any {
 		}
 		steps = append(steps, st)
 	}
-	view := api.SagaView{Saga: s, Verdict: verdictOf(s), Why: &api.WhyView{}, Definition: &api.DefinitionView{Steps: steps, Strategy: "reverse-order", DeadlineSeconds: 1800}}
+	view := api.SagaView{Saga: s, Verdict: verdictOf(s), Why: &api.WhyView{}, Definition: &api.DefinitionView{Steps: steps, Strategy: string(choreo.ReverseOrder), DeadlineSeconds: 1800}}
 	for _, n := range s.Next {
 		if n.Ready {
 			why := tracker.Why{Step: n.Step, Service: n.Service, Run: n.Run}

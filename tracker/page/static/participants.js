@@ -41,7 +41,7 @@ class Service {
       caption: `Processes of ${name}`,
       key: (i) => i.instance,
       columns: [
-        { title: "Process", cell: (i) => [h("strong", null, word(i.instance)), h("div", { class: "muted" }, i.build ? ["build ", word(i.build)] : "build unknown")] },
+        { title: "Process", cell: (i) => [h("strong", { class: "id" }, word(i.instance)), h("div", { class: "muted" }, i.build ? ["build ", word(i.build)] : "build unknown")] },
         { title: "State", cell: (i) => i.gone ? badge("idle", "gone") : badge("completed", "there") },
         { title: "Seen", class: "nowrap", cell: (i) => ago(i.seen_at) },
         { title: "Up since", class: "nowrap", cell: (i) => ago(i.started_at, { suffix: "" }) },

@@ -145,11 +145,16 @@ class View {
   }
 }
 
+// How a saga is undone, by the strategy of its definition.
+const undone = {
+  reverse: "undone in reverse order", parallel: "undone in parallel", "best-effort": "undone as far as can be", custom: "undone in an order of its own",
+};
+
 function facts({ saga: s, definition }) {
   const fact = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, value));
   const cause = s.cause;
   return [
-    fact("Definition", h("a", { href: definitionLink(s.saga, s.version) }, word(`${s.saga} v${s.version}`)), definition?.strategy ? h("span", { class: "muted" }, ` ${definition.strategy}`) : ""),
+    fact("Definition", h("a", { href: definitionLink(s.saga, s.version) }, word(`${s.saga} v${s.version}`)), definition?.strategy ? h("span", { class: "muted" }, ` ${undone[definition.strategy] ?? definition.strategy}`) : ""),
     fact("Started", time(s.started_at), s.initiator && [h("span", { class: "muted" }, " by "), word(s.initiator)]),
     s.ended_at ? fact("Ended", time(s.ended_at), h("span", { class: "muted" }, ` after ${duration(seconds(s.started_at, s.ended_at))}`)) : fact("Last change", ago(s.updated_at)),
     s.deadline && !s.ended_at && fact("Deadline", time(s.deadline), " ", h("span", { class: "muted" }, ago(s.deadline))),
