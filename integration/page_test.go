@@ -33,7 +33,7 @@ var views = []struct{ name, path, shows string }{
 	{"trouble", "/trouble", "schema 41 is not in the registry"},
 	{"definitions", "/definitions", "no saga lives by it any more"},
 	{"definition", "/definitions/order/2", "33 sagas still live by it"},
-	{"participants", "/participants", "attempt 7"},
+	{"participants", "/participants", "attempt 7"}, // and one of whom nothing was heard
 	{"missing", "/nowhere", "There is no such page"},
 }
 
@@ -239,6 +239,7 @@ func TestPageTakesTextForText(t *testing.T) {
 	b.size(1280)
 	b.open("/participants")
 	holds("main", 6)
+	b.is(`[...document.querySelectorAll(".card")].some((c) => c.textContent.includes("archive") && c.textContent.includes("not heard of yet") && c.querySelector("table").hidden)`)
 	b.open("/definitions")
 	holds("main", 5)
 	b.open("/definitions/" + url.PathEscape(hostile) + "/1")

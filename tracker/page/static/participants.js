@@ -61,10 +61,11 @@ class Service {
     this.table.set(instances);
     if (text === this.text) return;
     this.text = text;
+    this.table.element.hidden = instances.length === 0;
     this.summary.replaceChildren(
-      badge(there > 0 ? "completed" : "stuck", there > 0 ? plural(there, "process", "processes") : "nobody there"),
+      instances.length === 0 ? badge("idle", "not heard of yet") : badge(there > 0 ? "completed" : "stuck", there > 0 ? plural(there, "process", "processes") : "nobody there"),
       h("span", null, (p.lag_events ?? 0) > 0 ? `${plural(p.lag_events, "event")} behind` : "has read every event"),
-      h("span", { class: "muted" }, "last seen ", ago(p.last_seen)));
+      h("span", { class: "muted" }, instances.length === 0 ? "it has published what it does, but no process of it has told how it stands" : ["last seen ", ago(p.last_seen)]));
     const waiting = instances.flatMap((i) => i.waiting ?? []).slice(0, 20);
     this.waiting.replaceChildren(...(waiting.length === 0 ? [] : [h("h3", null, "Waits with"), h("ul", { class: "waiting" }, waiting.map((w) =>
       h("li", null, h("strong", null, word(w.step)), " of ", h("a", { class: "id", href: sagaLink(w.saga, w.id) }, word(w.saga), " ", word(w.id)), h("span", { class: "muted" }, " ", word(w.state)),
