@@ -46,7 +46,7 @@ func TestPageShowsAllInBothThemesAndWidths(t *testing.T) {
 			b.size(width)
 			b.theme("light")
 			b.open(view.path)
-			b.do(b.until(`!document.body.textContent.includes("Loading") && !document.body.textContent.includes("Reading the log")`))
+			b.do(b.until(hasRead))
 			b.is(fmt.Sprintf("document.body.textContent.includes(%q)", view.shows))
 			b.is(`document.documentElement.scrollWidth <= innerWidth`)
 			b.is(`!document.querySelector("main img, main script, main iframe, [onerror]") && document.title !== "owned"`)
@@ -132,11 +132,11 @@ func TestPageKeepsEveryFilterInTheAddress(t *testing.T) {
 	choose("#f-limit", "100", "limit=100")
 	choose("#f-started_from", "2026-01-31T12:00", "started_from=2026-01-31T06%3A30%3A00.000Z") // the local time as UTC
 	choose("#f-started_to", "2099-01-31T12:00", "started_to=2099-01-31T06%3A30%3A00.000Z")
-	read := `JSON.stringify([...document.querySelectorAll(".filters :is(input, select)")].map((e) => [e.id || e.value, e.type === "checkbox" ? e.checked : e.value]))`
-	before := evaluate[string](b, read)
+	fields := `JSON.stringify([...document.querySelectorAll(".filters :is(input, select)")].map((e) => [e.id || e.value, e.type === "checkbox" ? e.checked : e.value]))`
+	before := evaluate[string](b, fields)
 	b.do(chromedp.Reload(), b.until(`document.querySelector("main[aria-busy=false] .found").textContent !== ""`))
 	b.is(`document.querySelector(".filters details").open`)
-	assert.Equal(t, before, evaluate[string](b, read))
+	assert.Equal(t, before, evaluate[string](b, fields))
 	b.clean()
 }
 
