@@ -88,7 +88,10 @@ func (d *desk) cast() []*tracker.Snapshot {
 		d.order("o-20926", choreo.StatusCompensated, 4, 70*time.Second, func(s *tracker.Snapshot) { undo(s, 4, false) }),
 		d.order("o-20925", choreo.StatusFailed, 4, 3*time.Minute, func(s *tracker.Snapshot) {
 			undo(s, 4, true)
-			s.Steps[0].Status, s.Next = choreo.StepDone, nil
+			for i := range 4 { // they were kept
+				s.Steps[i].Status, s.Steps[i].UndoneAt = choreo.StepDone, nil
+			}
+			s.Next = nil
 		}),
 		d.order("o-20922", choreo.StatusParked, 4, 3*time.Hour, func(s *tracker.Snapshot) {
 			s.Parked = []tracker.Parked{{Service: "shipping", Since: s.UpdatedAt, Error: &tracker.Error{Class: choreo.ClassPermanent, Code: "schema-unknown", Message: "schema 41 is not in the registry"}}}
@@ -126,5 +129,9 @@ func (d *desk) migration() *tracker.Snapshot {
 		s.Steps = append(s.Steps, tracker.Step{Name: fmt.Sprintf("move-part-%02d", i), Service: longService(i), Status: choreo.StepDone, Attempts: 4, ReadyAt: &ready, EndedAt: &end, Seconds: end.Sub(ready).Seconds()})
 		at = at.Add(25 * time.Second)
 	}
+	last := &s.Steps[longSteps-1]
+	last.Status, last.EndedAt, last.Seconds = choreo.StepReady, nil, 0
+	s.Next = []tracker.Next{{Step: last.Name, Service: last.Service, Run: choreo.RunExecute, Ready: true}}
+	s.UpdatedAt = *last.ReadyAt
 	return s
 }

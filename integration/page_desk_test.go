@@ -16,6 +16,7 @@ import (
 	"github.com/choreo-go/choreo/definition/graph"
 	"github.com/choreo-go/choreo/examples/order/contract"
 	"github.com/choreo-go/choreo/tracker"
+	"github.com/choreo-go/choreo/tracker/api"
 	"github.com/choreo-go/choreo/tracker/page"
 )
 
@@ -37,8 +38,9 @@ type desk struct {
 	mu       sync.Mutex
 	sagas    []*tracker.Snapshot
 	watchers map[chan *tracker.Snapshot]bool
-	actions  []map[string]string
-	redriven int
+	actions  []api.Action
+	redrives []api.Redrive
+	redriven int64
 	token    string // what is asked for; empty: nothing
 	may      []string
 	away     bool // answers nothing
@@ -84,7 +86,7 @@ func (d *desk) routes(mux *http.ServeMux) {
 			d.write(w, answer(r))
 		})
 	}
-	handle("GET /me", func(*http.Request) any { return map[string]any{"name": "ada", "role": "admin", "may": d.may} })
+	handle("GET /me", func(*http.Request) any { return api.Me{Name: "ada", Role: api.RoleAdmin, May: d.may} })
 	handle("GET /overview", d.overview)
 	handle("GET /sagas", d.list)
 	handle("GET /counts", d.counts)
@@ -93,14 +95,14 @@ func (d *desk) routes(mux *http.ServeMux) {
 	handle("POST /sagas/{saga}/{id}/actions", d.act)
 	handle("GET /definitions", func(*http.Request) any {
 		if d.empty {
-			return map[string]any{"definitions": []any{}}
+			return []api.DefinitionStanding{}
 		}
-		return map[string]any{"definitions": d.definitions(), "freshness": fresh()}
+		return d.definitions()
 	})
 	handle("GET /definitions/{saga}/{version}", func(r *http.Request) any {
 		for _, def := range d.definitions() {
-			if def["saga"] == r.PathValue("saga") && fmt.Sprint(def["version"]) == r.PathValue("version") {
-				def["yaml"] = "saga: order\nversion: 2\n# " + hostile + "\nsteps:\n  - name: create-order\n    owner: orders\n"
+			if def.Saga == r.PathValue("saga") && strconv.Itoa(def.Version) == r.PathValue("version") {
+				def.YAML = "saga: order\nversion: 2\n# " + hostile + "\nsteps:\n  - name: create-order\n    owner: orders\n"
 				return def
 			}
 		}
@@ -205,7 +207,7 @@ func (d *desk) change(saga, id string, how func(*tracker.Snapshot)) {
 	}
 }
 
-func (d *desk) asked() []map[string]string {
+func (d *desk) asked() []api.Action {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.actions)
@@ -217,45 +219,43 @@ func (d *desk) set(how func()) {
 	how()
 }
 
-func fresh() map[string]any { return map[string]any{"lag_events": 0, "lag_seconds": 0} }
-
-func (d *desk) byStatus() map[string]int {
-	counts := map[string]int{}
+func (d *desk) byStatus() map[choreo.Status]int64 {
+	counts := map[choreo.Status]int64{}
 	for _, s := range d.sagas {
-		counts[string(s.Status)]++
+		counts[s.Status]++
 	}
 	return counts
 }
 
 func (d *desk) overview(*http.Request) any {
-	minutes := make([]map[string]any, 60)
+	minutes := make([]tracker.Minute, 60)
 	now := time.Now().UTC().Truncate(time.Minute)
 	for i := range minutes {
-		n := 40 + (i*37)%23 + i/2
+		n := int64(40 + (i*37)%23 + i/2)
 		if d.empty {
 			n = 0
 		}
-		minutes[i] = map[string]any{"at": now.Add(time.Duration(i-59) * time.Minute), "started": n, "completed": n * 4 / 5, "compensated": n / 9, "failed": n / 50}
+		minutes[i] = tracker.Minute{At: now.Add(time.Duration(i-59) * time.Minute), Started: n, Completed: n * 4 / 5, Compensated: n / 9, Failed: n / 50}
 	}
 	if d.empty {
-		return map[string]any{"counts": map[string]int{}, "per_minute": minutes, "oldest_stuck": []any{}, "slowest_steps": []any{}, "freshness": fresh()}
+		return tracker.Overview{Counts: map[choreo.Status]int64{}, PerMinute: minutes}
 	}
 	counts := d.byStatus()
-	counts["completed"] += 18_204
-	counts["compensated"] += 1_311
+	counts[choreo.StatusCompleted] += 18_204
+	counts[choreo.StatusCompensated] += 1_311
 	var stuck []*tracker.Snapshot
 	for _, s := range d.sagas {
 		if s.Status == choreo.StatusStuck {
 			stuck = append(stuck, s)
 		}
 	}
-	step := func(step, service string, n int, p50, p95, most float64) map[string]any {
-		return map[string]any{"saga": "order", "version": 2, "step": step, "service": service, "count": n, "p50_seconds": p50, "p95_seconds": p95, "max_seconds": most}
+	step := func(step, service string, n int64, p50, p95, most float64) tracker.StepFigures {
+		return tracker.StepFigures{Saga: "order", Version: 2, Step: step, Service: service, Count: n, P50Seconds: p50, P95Seconds: p95, MaxSeconds: most}
 	}
-	return map[string]any{"counts": counts, "per_minute": minutes, "oldest_stuck": stuck, "slowest_steps": []any{
+	return tracker.Overview{Counts: counts, PerMinute: minutes, OldestStuck: stuck, SlowestSteps: []tracker.StepFigures{
 		step("charge-payment", "payments", 18204, 0.81, 4.2, 63), step("book-shipment", "shipping", 17950, 0.42, 1.9, 12.5),
 		step("check-fraud", "payments", 18204, 0.2, 0.6, 2.4), step("reserve-stock", hostile, 19515, 0.011, 0.08, 0.9),
-	}, "freshness": fresh()}
+	}}
 }
 
 func (d *desk) list(r *http.Request) any {
@@ -274,7 +274,7 @@ func (d *desk) list(r *http.Request) any {
 		if from+limit < massSize {
 			next = strconv.Itoa(from + limit)
 		}
-		return map[string]any{"sagas": rows, "next": next, "freshness": fresh()}
+		return api.SagaList{Sagas: rows, Next: next}
 	}
 	rows := d.chosen(r)
 	from, _ := strconv.Atoi(q.Get("after"))
@@ -282,7 +282,7 @@ func (d *desk) list(r *http.Request) any {
 	if from+limit < len(rows) {
 		next = strconv.Itoa(from + limit)
 	}
-	return map[string]any{"sagas": rows[min(from, len(rows)):min(from+limit, len(rows))], "next": next, "freshness": fresh()}
+	return api.SagaList{Sagas: rows[min(from, len(rows)):min(from+limit, len(rows))], Next: next}
 }
 
 func (d *desk) chosen(r *http.Request) []*tracker.Snapshot {
@@ -299,20 +299,12 @@ func (d *desk) chosen(r *http.Request) []*tracker.Snapshot {
 
 func (d *desk) counts(r *http.Request) any {
 	if r.URL.Query().Get("saga") == "mass" {
-		return map[string]any{"counts": []any{map[string]any{"key": "completed", "count": massSize}}, "freshness": fresh()}
+		return api.CountList{Counts: []tracker.Count{{Key: "completed", Count: massSize}}}
 	}
 	n := map[string]int{}
 	var oldest *time.Time
 	for _, s := range d.chosen(r) {
 		key := string(s.Status)
-		if r.URL.Query().Get("by") == "code" {
-			key = "gateway-timeout"
-			for _, x := range s.Steps {
-				if x.Error != nil {
-					key = x.Error.Code
-				}
-			}
-		}
 		n[key]++
 		oldest = &s.StartedAt
 	}
@@ -320,7 +312,7 @@ func (d *desk) counts(r *http.Request) any {
 	for key, c := range n {
 		counts = append(counts, tracker.Count{Key: key, Count: int64(c), Oldest: oldest})
 	}
-	return map[string]any{"counts": counts, "freshness": fresh()}
+	return api.CountList{Counts: counts}
 }
 
 func (d *desk) find(r *http.Request) *tracker.Snapshot {
@@ -337,25 +329,26 @@ func (d *desk) one(r *http.Request) any {
 	if s == nil {
 		return problemOf(404, "No such saga", "no saga order of this id is in the tracker: look at the id")
 	}
-	type step struct {
-		Name  string   `json:"name"`
-		Owner string   `json:"owner"`
-		After []string `json:"after,omitempty"`
-	}
-	var steps []step
+	var steps []api.StepView
 	for i, x := range s.Steps {
-		st := step{Name: x.Name, Owner: x.Service}
+		st := api.StepView{Name: x.Name, Owner: x.Service}
 		if i > 0 && s.Saga == "order" {
 			st.After = []string{s.Steps[i-1].Name}
 		}
 		steps = append(steps, st)
 	}
-	due := time.Now().Add(40 * time.Second).UTC()
-	why := map[string]any{"status": s.Status}
-	if s.EndedAt == nil {
-		why["waits_for"] = []any{map[string]any{"step": s.Steps[2].Name, "service": s.Steps[2].Service, "attempt": 7, "due": due, "cause": map[string]any{"code": "gateway-timeout", "message": "card gateway timeout"}}}
+	view := api.SagaView{Saga: s, Verdict: verdictOf(s), Why: &api.WhyView{}, Definition: &api.DefinitionView{Steps: steps, Strategy: string(choreo.ReverseOrder), DeadlineSeconds: 1800}}
+	for _, n := range s.Next {
+		if n.Ready {
+			why := tracker.Why{Step: n.Step, Service: n.Service, Run: n.Run}
+			if s.Status == choreo.StatusStuck {
+				due := time.Now().Add(40 * time.Second).UTC()
+				why.Attempt, why.Due, why.Cause = 7, &due, &tracker.Error{Code: "gateway-timeout", Message: "card gateway timeout"}
+			}
+			view.Why.WaitsFor = append(view.Why.WaitsFor, why)
+		}
 	}
-	return map[string]any{"saga": s, "verdict": verdictOf(s), "why": why, "definition": map[string]any{"steps": steps, "strategy": "reverse-order", "deadline_seconds": 1800}, "freshness": fresh()}
+	return view
 }
 
 func verdictOf(s *tracker.Snapshot) string {
@@ -369,7 +362,7 @@ func verdictOf(s *tracker.Snapshot) string {
 	case s.Status == choreo.StatusCompleted:
 		return "completed in 2.4 s"
 	}
-	return string(s.Status) + " for 14 s: waits for charge-payment in payments"
+	return tracker.Explain(s, nil, time.Now()).Sentence
 }
 
 func (d *desk) events(r *http.Request) any {
@@ -377,22 +370,28 @@ func (d *desk) events(r *http.Request) any {
 	if s == nil {
 		return problemOf(404, "No such saga", "it is not there")
 	}
-	var list []map[string]any
-	add := func(kind choreo.EventType, step, source string, at time.Time) map[string]any {
-		e := map[string]any{"offset": 1000 + len(list)*3, "partition": s.Partition, "id": fmt.Sprintf("0190-%d", len(list)), "type": kind, "step": step, "source": source, "time": at,
-			"attempt": 1, "content_type": "avro/binary", "size": 84,
-			"headers": []any{map[string]any{"name": "ce_type", "value": kind}, map[string]any{"name": "ce_source", "value": source}}}
+	var list []api.EventView
+	add := func(kind choreo.EventType, step, source string, at time.Time) *api.EventView {
+		e := api.EventView{
+			Offset: int64(1000 + len(list)*3), Partition: s.Partition, ID: fmt.Sprintf("0190-%d", len(list)), Type: kind, Step: step, Source: source, Time: at,
+			Attempt: 1, ContentType: "avro/binary", Size: 84,
+			Headers: []api.HeaderView{{Name: "ce_type", Value: string(kind)}, {Name: "ce_source", Value: source}},
+		}
+		if s.ID == hostile {
+			e.ID, e.ContentType, e.By, e.Note = hostile, hostile, hostile, hostile
+			e.Headers = append(e.Headers, api.HeaderView{Name: hostile, Value: hostile})
+		}
 		if r.URL.Query().Get("payload") == "1" {
-			e["payload"] = map[string]any{"order": s.ID, "amount": "129.90", "note": hostile}
+			e.Payload, _ = json.Marshal(map[string]any{"order": s.ID, "amount": "129.90", "note": hostile})
 		}
 		list = append(list, e)
-		return e
+		return &list[len(list)-1]
 	}
 	add(choreo.Started, "", s.Initiator, s.StartedAt)
 	for _, x := range s.Steps {
 		if s.Saga == "migration" {
 			for i := range 4 {
-				add(choreo.RetryRequested, x.Name, x.Service, x.ReadyAt.Add(time.Duration(i)*100*time.Millisecond))["attempt"] = i + 1
+				add(choreo.RetryRequested, x.Name, x.Service, x.ReadyAt.Add(time.Duration(i)*100*time.Millisecond)).Attempt = i + 1
 			}
 		}
 		kind := map[choreo.StepStatus]choreo.EventType{choreo.StepFailing: choreo.StepFailed, choreo.StepRetried: choreo.StepStuck, choreo.StepUndoFailed: choreo.CompensationFailed}[x.Status]
@@ -406,96 +405,128 @@ func (d *desk) events(r *http.Request) any {
 		if x.EndedAt != nil {
 			at = *x.EndedAt
 		}
-		e := add(kind, x.Name, x.Service, at)
-		if x.Error != nil {
-			e["error"] = x.Error
-		}
+		add(kind, x.Name, x.Service, at).Error = x.Error
 	}
 	for _, x := range slices.Backward(s.Steps) {
 		if x.UndoneAt != nil {
 			add(choreo.StepCompensated, x.Name, x.Service, *x.UndoneAt)
 		}
 	}
-	return map[string]any{"events": list}
+	return api.EventList{Events: list, Payloads: api.PayloadsShown}
+}
+
+// ask reads what is asked for as the server does: with no fields but those that it knows.
+func ask(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 func (d *desk) act(r *http.Request) any {
-	body := map[string]string{}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+	var a api.Action
+	if err := ask(r, &a); err != nil {
 		return problemOf(400, "Bad body", err.Error())
 	}
-	if body["action"] == "force-abort" {
+	if a.Action == api.ActionForceAbort {
 		return problemOf(409, "Refused", "the pivot has completed: the saga can only go forward")
 	}
-	d.actions = append(d.actions, body)
-	return map[string]any{"event_id": "0190-ffff", "action": body["action"]}
+	d.actions = append(d.actions, a)
+	return api.Sent{EventID: "0190-ffff", Action: a.Action}
 }
 
-func (d *desk) definitions() []map[string]any {
-	of := func(saga string, version int, counts, steps map[string]int, deletable bool, why string) map[string]any {
-		return map[string]any{"saga": saga, "version": version, "fingerprint": "sha256:6d1f0c7b2ae94f", "services": []string{"orders", "inventory", "payments", "shipping"},
-			"builds": []string{"v1.8.2", "v1.9.0"}, "published_by": []string{"orders"}, "counts": counts, "steps": steps, "deletable": deletable, "why": why}
+func (d *desk) definitions() []api.DefinitionStanding {
+	of := func(saga string, version int, counts map[choreo.Status]int64, steps map[string]int64, deletable bool, why string) api.DefinitionStanding {
+		one := api.DefinitionStanding{
+			Saga: saga, Version: version, Fingerprint: "sha256:6d1f0c7b2ae94f", Services: []string{"orders", "inventory", "payments", "shipping"},
+			Builds:      []api.Build{{Service: "orders", Build: "v1.9.0"}, {Service: "inventory", Build: "v1.8.2"}, {Service: "payments"}},
+			PublishedBy: []string{"orders"}, Counts: counts, Steps: steps, Deletable: deletable, Why: why,
+		}
+		if saga == hostile {
+			one.Fingerprint, one.Services, one.PublishedBy, one.Builds = hostile, []string{hostile}, []string{hostile}, []api.Build{{Service: hostile, Build: hostile}}
+		}
+		return one
 	}
-	return []map[string]any{
-		of("order", 2, map[string]int{"running": 31, "stuck": 2, "completed": 18204, "compensated": 1311}, map[string]int{"charge-payment": 29, "book-shipment": 4}, false, "33 sagas still live by it"),
-		of("order", 1, map[string]int{"completed": 90311}, nil, true, "no saga lives by it any more, and every service knows version 2"),
-		of(hostile, 1, map[string]int{"running": 1}, nil, false, hostile),
-		of("migration", 1, map[string]int{"running": 1}, map[string]int{"move-part-41": 1}, false, "1 saga still lives by it"),
+	type statuses = map[choreo.Status]int64
+	return []api.DefinitionStanding{
+		of("order", 2, statuses{choreo.StatusRunning: 31, choreo.StatusStuck: 2, choreo.StatusCompleted: 18204, choreo.StatusCompensated: 1311},
+			map[string]int64{"charge-payment": 29, "book-shipment": 4}, false, "33 sagas still live by it"),
+		of("order", 1, statuses{choreo.StatusCompleted: 90311}, nil, true, "no saga lives by it any more, and every service knows version 2"),
+		of(hostile, 1, statuses{choreo.StatusRunning: 1}, nil, false, hostile),
+		of("migration", 1, statuses{choreo.StatusRunning: 1}, map[string]int64{"move-part-41": 1}, false, "1 saga still lives by it"),
 	}
 }
 
 func (d *desk) participants(*http.Request) any {
 	if d.empty {
-		return map[string]any{"participants": []any{}}
+		return []api.Participant{}
 	}
 	now := time.Now().UTC()
-	one := func(service, build string, gone bool, lag, entries int) map[string]any {
-		waiting := []any{}
-		if service == "payments" {
-			waiting = append(waiting, map[string]any{"saga": "order", "id": "o-20931", "step": "charge-payment", "state": "retries", "attempt": 7, "due_at": now.Add(40 * time.Second), "error": map[string]any{"code": "gateway-timeout", "message": "card gateway timeout"}})
+	one := func(service, build string, gone bool, lag, entries int64) api.Participant {
+		seen := now.Add(-2 * time.Second)
+		in := api.Instance{
+			Instance: service + "-7c9d-0", Build: build, StartedAt: now.Add(-26 * time.Hour), SeenAt: seen, Gone: gone, Partitions: 4, LagEvents: lag,
+			Outbox: api.Outbox{Entries: entries, OldestSeconds: 3.5}, Waiting: []api.Waiting{},
 		}
-		return map[string]any{"service": service, "lag_events": lag, "last_seen": now.Add(-2 * time.Second), "instances": []any{
-			map[string]any{"instance": service + "-7c9d-0", "build": build, "started_at": now.Add(-26 * time.Hour), "seen_at": now.Add(-2 * time.Second), "gone": gone, "partitions": []int{0, 1, 2, 5}, "lag_events": lag,
-				"outbox": map[string]any{"entries": entries, "oldest_seconds": 3.5}, "parked": 0, "waiting": waiting},
-		}}
+		due := now.Add(40 * time.Second)
+		switch service {
+		case "payments":
+			in.Waiting = append(in.Waiting, api.Waiting{Saga: "order", ID: "o-20931", Step: "charge-payment", State: "retrying", Attempt: 7, Due: &due,
+				Error: &tracker.Error{Code: "gateway-timeout", Message: "card gateway timeout"}})
+		case hostile:
+			in.Waiting = append(in.Waiting, api.Waiting{Saga: hostile, ID: hostile, Step: hostile, State: hostile, Error: &tracker.Error{Code: hostile, Message: hostile}})
+		}
+		return api.Participant{Service: service, LagEvents: lag, LastSeen: seen, Instances: []api.Instance{in}}
 	}
-	return map[string]any{"participants": []any{one("orders", "v1.9.0", false, 0, 0), one("payments", "v1.9.0", false, 1204, 37), one("shipping", "v1.8.2", true, 88, 0), one(hostile, hostile, false, 0, 0)}}
+	return []api.Participant{
+		one("orders", "v1.9.0", false, 0, 0), one("payments", "v1.9.0", false, 1204, 37), one("shipping", "v1.8.2", true, 88, 0),
+		{Service: "archive", Instances: []api.Instance{}}, // it has published its contract, and told nothing since
+		one(hostile, hostile, false, 0, 0),
+	}
 }
 
 func (d *desk) parked(*http.Request) any {
 	if d.empty {
-		return map[string]any{"groups": []any{}}
+		return []api.ParkedGroup{}
 	}
-	return map[string]any{"groups": []any{
-		map[string]any{"service": "shipping", "code": "schema-unknown", "message": "schema 41 is not in the registry", "count": 3, "oldest": time.Now().Add(-3 * time.Hour), "sagas": []any{map[string]any{"saga": "order", "id": "o-20922"}}},
-		map[string]any{"service": hostile, "code": hostile, "message": hostile, "count": 1, "oldest": time.Now().Add(-time.Hour), "sagas": []any{map[string]any{"saga": "order", "id": hostile}}},
-	}, "freshness": fresh()}
+	return []api.ParkedGroup{
+		{Service: "shipping", Code: "schema-unknown", Message: "schema 41 is not in the registry", Count: 3, Oldest: time.Now().Add(-3 * time.Hour), Sagas: []api.SagaRef{{Saga: "order", ID: "o-20922"}}},
+		{Service: hostile, Code: hostile, Message: hostile, Count: 1, Oldest: time.Now().Add(-time.Hour), Sagas: []api.SagaRef{{Saga: "order", ID: hostile}}},
+	}
 }
 
 func (d *desk) letters(r *http.Request) any {
 	now := time.Now().UTC()
-	letter := map[string]any{"partition": 0, "offset": 17, "time": now, "service": "payments", "error": hostile, "code": "unreadable", "topic": "shop.order.events", "original": map[string]any{"partition": 2, "offset": 99}, "saga": "order", "id": hostile, "event_type": "choreo.step.completed", "redriven": false}
-	if r.URL.Query().Get("group") != "" {
-		return map[string]any{"letters": []any{letter}}
+	late := api.Letter{
+		LetterID: api.LetterID{Partition: 0, Offset: 17}, Time: now.Add(-time.Minute), Service: "payments", Error: "schema 41 is not in the registry", Code: "undecodable",
+		Topic: "shop.order.events", From: 2, At: 99, Key: "o-20922", EventType: "choreo.step.completed", Redriven: true,
 	}
-	if d.empty {
-		return map[string]any{"groups": []any{}}
+	bad := api.Letter{
+		LetterID: api.LetterID{Partition: 0, Offset: 16}, Time: now.Add(-time.Hour), Service: hostile, Error: hostile, Code: hostile,
+		Topic: hostile + ".events", From: 2, At: 98, Key: hostile, EventType: hostile,
 	}
-	return map[string]any{"groups": []any{
-		map[string]any{"group": "g1", "error": "the record has no ce_id", "code": "unreadable", "topic": "shop.order.events", "service": "payments", "count": 12 - d.redriven, "first": now.Add(-5 * time.Hour), "last": now.Add(-time.Minute), "sample": letter},
-		map[string]any{"group": "g2", "error": hostile, "code": hostile, "topic": hostile, "service": hostile, "count": 1, "first": now, "last": now, "sample": letter},
-	}}
+	none := api.Letter{LetterID: api.LetterID{Partition: 1, Offset: 4}, Time: now.Add(-5 * time.Hour), Service: "payments", Error: "the record has no ce_id", Code: "unreadable", Topic: "shop.order.events", From: 1, At: 7}
+	switch {
+	case r.URL.Query().Get("group") != "":
+		return []api.Letter{late, bad, none}
+	case d.empty:
+		return []api.LetterGroup{}
+	}
+	return []api.LetterGroup{
+		{Group: "g1", Error: "the record has no ce_id", Code: "unreadable", Topic: "shop.order.events", Service: "payments", Count: 12 - d.redriven, First: now.Add(-5 * time.Hour), Last: now.Add(-time.Minute), Sample: none},
+		{Group: "g2", Error: hostile, Code: hostile, Topic: hostile, Service: hostile, Count: 1, First: now, Last: now, Sample: bad},
+	}
 }
 
 func (d *desk) redrive(r *http.Request) any {
-	var body struct {
-		DryRun bool   `json:"dry_run"`
-		Reason string `json:"reason"`
+	var what api.Redrive
+	if err := ask(r, &what); err != nil {
+		return problemOf(400, "Bad body", err.Error())
 	}
-	_ = json.NewDecoder(r.Body).Decode(&body)
-	if !body.DryRun {
+	if !what.DryRun {
 		d.redriven = 10
-		d.actions = append(d.actions, map[string]string{"action": "redrive", "reason": body.Reason})
+		d.redrives = append(d.redrives, what)
 	}
-	return map[string]any{"redriven": 10, "dry_run": body.DryRun, "skipped": []any{map[string]any{"partition": 0, "offset": 17, "why": "it was redriven before"}, map[string]any{"partition": 0, "offset": 18, "why": hostile}}}
+	return api.Redriven{Redriven: 10, DryRun: what.DryRun, Skipped: []api.Skipped{
+		{LetterID: api.LetterID{Offset: 17}, Why: "it was redriven before"}, {LetterID: api.LetterID{Offset: 18}, Why: hostile},
+	}}
 }

@@ -117,8 +117,7 @@ func TestPageOverTheServer(t *testing.T) {
 	web := httptest.NewServer(server.Handler())
 	t.Cleanup(func() { server.Close(); web.Close() })
 
-	b := browse(t, scripted)
-	b.base = web.URL + deskBase
+	b := browseAt(t, web.URL+deskBase)
 	b.open("/")
 	b.do(enter("#token", token), click("form button"), b.until(`document.querySelector("[data-count=running]")?.textContent === "62"`))
 	b.clean("401 (Unauthorized)")

@@ -11,6 +11,9 @@ const explain = {
   "force-abort": ["Force abort", "Turn the saga back by force", "Also what completed, or was kept after a failure, is undone. This cannot be taken back."],
 };
 
+// What stands around the name of the step or the service on a button.
+const around = { retry: ["Retry", "now"], done: ["Resolve", "as done"], undone: ["Resolve", "as undone"], release: ["Release"] };
+
 /** The actions that make sense where a saga stands: [{ kind, step, service }]. */
 export function possible(s) {
   const list = [];
@@ -29,13 +32,14 @@ export function possible(s) {
 }
 
 /** A button for an action, which opens its dialog. */
-export function button(s, action, { after, small } = {}) {
+export function button(s, action, { after } = {}) {
   const [name] = explain[action.kind];
   const target = action.step ?? action.service;
+  const [before, behind] = around[action.kind] ?? [];
   return h("button", {
-    type: "button", class: `${small ? "small " : ""}${action.kind === "force-abort" ? "danger" : ""}`, data: { action: action.kind },
+    type: "button", class: action.kind === "force-abort" ? "danger" : null, data: { action: action.kind },
     on: { click: () => confirm(s, action, after) },
-  }, name, target && !small ? [" ", word(target)] : "", target && small ? h("span", { class: "sr" }, ` ${target}`) : "");
+  }, h("span", null, before && target ? [before, " ", word(target), behind && ` ${behind}`] : name));
 }
 
 function confirm(s, action, after) {

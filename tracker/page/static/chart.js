@@ -75,7 +75,7 @@ function drawn(points, width) {
   });
   if (line.length > 0) svg.append(s("path", { class: "c-started", d: line.join("") }));
   if (all.every((n) => total(n) === 0)) {
-    svg.append(s("text", { class: "quiet", x: left + inner / 2, y: top + tall / 2, "text-anchor": "middle" }, "Nothing was started or ended in the last hour"));
+    svg.append(s("text", { class: "quiet", x: left + inner / 2, y: top + tall / 4 + 4, "text-anchor": "middle" }, "Nothing was started or ended"));
   }
   return svg;
 }

@@ -5,7 +5,7 @@ import { count, plural } from "./format.js";
 import { framed, numbers, picture } from "./graph.js";
 import { base } from "./api.js";
 import { definitionLink, listLink } from "./links.js";
-import { statuses } from "./overview.js";
+import { statuses, underWay } from "./overview.js";
 
 export function render(ctx) {
   return ctx.parts.length === 3 ? one(ctx, ctx.parts[1], ctx.parts[2]) : all(ctx);
@@ -20,15 +20,13 @@ async function all(ctx) {
       { title: "Definition", cell: (d) => h("a", { class: "id", href: definitionLink(d.saga, d.version) }, word(d.saga), ` v${d.version}`) },
       { title: "Sagas", cell: (d) => statusCounts(d) },
       { title: "May it be deleted?", cell: verdict },
-      { title: "Services", cell: (d) => names(d.services) },
-      { title: "Builds", cell: (d) => names(d.builds) },
+      { title: "Services", class: "c-names", cell: (d) => names(d.services) },
+      { title: "Builds", class: "c-names", cell: (d) => names(builds(d)) },
     ],
   });
   const place = h("div");
   const update = async () => {
-    const data = await get("/definitions", { signal });
-    const rows = (Array.isArray(data) ? data : data.definitions ?? []).slice(0, 200);
-    ctx.freshness(data.freshness ?? null);
+    const rows = (await get("/definitions", { signal })).slice(0, 200);
     if (rows.length === 0) {
       place.replaceChildren(empty("No service has published a definition", "A participant publishes those of its sagas when it starts."));
       return;
@@ -42,13 +40,8 @@ async function all(ctx) {
   return [h("div", { class: "page-head" }, h("h1", null, "Definitions"), h("p", { class: "lead" }, "What the services agreed on, and how many sagas live by it.")), h("div", { class: "card" }, place)];
 }
 
-// countsOf takes counts as an object by status, or as a list of key and count.
-function countsOf(value) {
-  return Array.isArray(value) ? Object.fromEntries(value.map((c) => [c.key ?? c.status ?? c.step, c.count])) : value ?? {};
-}
-
 function statusCounts(d) {
-  const counts = countsOf(d.counts);
+  const counts = d.counts ?? {};
   const shown = statuses.filter((s) => counts[s] > 0);
   if (shown.length === 0) return h("span", { class: "muted" }, "none");
   return h("div", { class: "counts" }, shown.map((s) => h("a", { class: `count-link tone-${tone(s)}`, href: listLink({ saga: d.saga, version: d.version, status: s }) },
@@ -60,14 +53,19 @@ function verdict(d) {
 }
 
 function names(list) {
-  return h("ul", { class: "plain-list" }, (list ?? []).map((x) => h("li", null, word(typeof x === "string" ? x : [x.service, x.build].filter(Boolean).join(" ")))));
+  return h("ul", { class: "plain-list" }, (list ?? []).map((x) => h("li", null, word(x))));
+}
+
+// builds names which builds know the definition, each with its service.
+function builds(d) {
+  return (d.builds ?? []).map((b) => `${b.service} ${b.build || "(no build)"}`);
 }
 
 async function one(ctx, saga, version) {
   const { signal } = ctx;
   const address = `/definitions${path(saga, version)}`;
   let d = await get(address, { signal });
-  const facts = h("dl", { class: "facts" });
+  const facts = h("dl", { class: "facts" }), lead = h("p", { class: "lead" });
   const graph = h("div", null, h("p", { class: "muted" }, "Loading the picture…"));
   const table = new Table({
     caption: "Steps", key: (x) => x.name,
@@ -78,17 +76,18 @@ async function one(ctx, saga, version) {
   });
   let svg = null;
   const update = () => {
-    const steps = countsOf(d.steps ?? d.step_counts);
+    const steps = d.steps ?? {};
     facts.replaceChildren(
       fact("May it be deleted?", verdict(d)),
       fact("Sagas", statusCounts(d)),
       fact("Services", names(d.services)),
-      fact("Published by", names([d.published_by].flat().filter(Boolean))),
-      fact("Builds", names(d.builds)),
+      fact("Published by", names(d.published_by)),
+      fact("Builds", names(builds(d))),
       fact("Fingerprint", h("code", { class: "break" }, word(d.fingerprint))));
     const named = svg ? [...svg.querySelectorAll("g.step[data-step]")].map((g) => g.dataset.step) : Object.keys(steps);
     table.set(named.slice(0, 200).map((name) => ({ name, waiting: steps[name] ?? 0 })));
     if (svg) numbers(svg, new Map(Object.entries(steps)));
+    lead.textContent = standing(d.counts ?? {});
   };
   update();
   picture(saga, version, signal).then((found) => {
@@ -102,13 +101,17 @@ async function one(ctx, saga, version) {
     try { d = await get(address, { signal }); update(); } catch { /* the next change asks again */ }
   }, signal);
   live({ saga }, { saga: again, reset: again, freshness: ctx.freshness }, signal);
-  const sum = Object.values(countsOf(d.counts)).reduce((n, x) => n + x, 0);
   return [
     h("p", { class: "crumb" }, h("a", { href: `${base}/definitions` }, "Definitions")),
-    h("div", { class: "page-head" }, h("h1", null, word(saga), ` v${version}`), h("p", { class: "lead" }, `${plural(sum, "saga lives", "sagas live")} by it.`)),
+    h("div", { class: "page-head" }, h("h1", null, word(saga), ` v${version}`), lead),
     h("div", { class: "columns wide-left" }, card("Graph", graph), h("div", { class: "stack" }, card("About", facts), card("Steps", table.element))),
     d.yaml && card("As YAML", scroller("The definition as YAML", h("pre", { class: "code" }, d.yaml))),
   ].filter(Boolean);
+}
+
+function standing(counts) {
+  const sum = (list) => list.reduce((n, s) => n + (counts[s] ?? 0), 0);
+  return `${plural(sum(underWay), "saga is", "sagas are")} on the way by it, ${count(sum(statuses))} in all.`;
 }
 
 function fact(name, ...value) {

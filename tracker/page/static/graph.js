@@ -39,6 +39,11 @@ function copy(from) {
   return to;
 }
 
+/** Whether a picture is too wide to share a row with something else. */
+export function isWide(svg) {
+  return Number(svg.getAttribute("width")) > 640;
+}
+
 /** Puts a picture into a part that scrolls, no wider than it must be. */
 export function framed(svg, label) {
   return h("div", { class: "graph" }, scroller(label, svg));

@@ -6,10 +6,12 @@ import { perMinute } from "./chart.js";
 import { definitionLink, listLink, sagaLink } from "./links.js";
 
 export const statuses = ["running", "cancelling", "compensating", "parked", "stuck", "completed", "compensated", "failed"];
+/** The statuses of sagas that have not ended. */
+export const underWay = statuses.slice(0, 5);
 const meanings = {
   running: "on their way forward", cancelling: "asked to turn back", compensating: "going backwards",
   parked: "a service cannot go on", stuck: "wait for an operator", completed: "every step done",
-  compensated: "undone to the start", failed: "ended, others kept",
+  compensated: "undone to the start", failed: "a step failed, the rest was kept",
 };
 
 export async function render({ signal, freshness }) {
@@ -61,7 +63,7 @@ function show(place, table, rows, none) {
 }
 
 function sentence(counts) {
-  const open = ["running", "cancelling", "compensating", "parked", "stuck"].reduce((n, s) => n + (counts[s] ?? 0), 0);
+  const open = underWay.reduce((n, s) => n + (counts[s] ?? 0), 0);
   const hang = (counts.stuck ?? 0) + (counts.parked ?? 0);
   if (open === 0 && statuses.every((s) => !counts[s])) return ["No saga has been started yet. The first one shows here by itself."];
   const first = `${plural(open, "saga is", "sagas are")} on the way; `;
@@ -89,9 +91,14 @@ function oldest() {
   });
 }
 
+/** Whether a step waits for an operator. */
+export function isStuck(step) {
+  return step.status === "stuck" || step.status === "undo-failed";
+}
+
 /** Where a saga hangs, and why. */
 export function stuckAt(s) {
-  const steps = (s.steps ?? []).filter((x) => x.status === "stuck" || x.status === "undo-failed");
+  const steps = (s.steps ?? []).filter(isStuck);
   if (steps.length === 0) return badge(s.status);
   return steps.map((x) => h("div", { class: "reason" },
     h("strong", null, word(x.name)), x.service ? [" in ", word(x.service)] : "",

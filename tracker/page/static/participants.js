@@ -11,7 +11,7 @@ export async function render(ctx) {
   const cards = new Map();
   const update = async () => {
     const data = await get("/participants", { signal });
-    const list = (Array.isArray(data) ? data : data.participants ?? []).slice(0, 200);
+    const list = data.slice(0, 200);
     const alive = list.filter((p) => (p.instances ?? []).some((i) => !i.gone)).length;
     lead.textContent = list.length === 0 ? "" : `${plural(list.length, "service")}, ${alive === list.length ? "all there" : `${count(alive)} there`}.`;
     if (list.length === 0) {
@@ -41,11 +41,11 @@ class Service {
       caption: `Processes of ${name}`,
       key: (i) => i.instance,
       columns: [
-        { title: "Process", cell: (i) => [h("strong", null, word(i.instance)), h("div", { class: "muted" }, i.build ? ["build ", word(i.build)] : "build unknown")] },
+        { title: "Process", cell: (i) => [h("strong", { class: "id" }, word(i.instance)), h("div", { class: "muted" }, i.build ? ["build ", word(i.build)] : "build unknown")] },
         { title: "State", cell: (i) => i.gone ? badge("idle", "gone") : badge("completed", "there") },
         { title: "Seen", class: "nowrap", cell: (i) => ago(i.seen_at) },
         { title: "Up since", class: "nowrap", cell: (i) => ago(i.started_at, { suffix: "" }) },
-        { title: "Partitions", cell: (i) => ranges(i.partitions) },
+        { title: "Partitions", class: "num", cell: (i) => count(i.partitions ?? 0) },
         { title: "Behind", class: "num", cell: (i) => count(i.lag_events ?? 0) },
         { title: "Outbox", class: "num", cell: (i) => i.outbox?.entries ? `${count(i.outbox.entries)}, ${duration(i.outbox.oldest_seconds)} old` : "empty" },
         { title: "Parked", class: "num", cell: (i) => count(i.parked ?? 0) },
@@ -61,26 +61,14 @@ class Service {
     this.table.set(instances);
     if (text === this.text) return;
     this.text = text;
+    this.table.element.hidden = instances.length === 0;
     this.summary.replaceChildren(
-      badge(there > 0 ? "completed" : "stuck", there > 0 ? plural(there, "process", "processes") : "nobody there"),
+      instances.length === 0 ? badge("idle", "not heard of yet") : badge(there > 0 ? "completed" : "stuck", there > 0 ? plural(there, "process", "processes") : "nobody there"),
       h("span", null, (p.lag_events ?? 0) > 0 ? `${plural(p.lag_events, "event")} behind` : "has read every event"),
-      h("span", { class: "muted" }, "last seen ", ago(p.last_seen)));
+      h("span", { class: "muted" }, instances.length === 0 ? "it has published what it does, but no process of it has told how it stands" : ["last seen ", ago(p.last_seen)]));
     const waiting = instances.flatMap((i) => i.waiting ?? []).slice(0, 20);
     this.waiting.replaceChildren(...(waiting.length === 0 ? [] : [h("h3", null, "Waits with"), h("ul", { class: "waiting" }, waiting.map((w) =>
       h("li", null, h("strong", null, word(w.step)), " of ", h("a", { class: "id", href: sagaLink(w.saga, w.id) }, word(w.saga), " ", word(w.id)), h("span", { class: "muted" }, " ", word(w.state)),
         w.attempt ? `, attempt ${w.attempt}` : "", w.due_at ? [", due ", ago(w.due_at)] : "", w.error && [": ", word(w.error.message || w.error.code)])))]));
   }
-}
-
-// ranges writes 0, 1, 2, 5 as "0–2, 5".
-function ranges(list) {
-  const sorted = [...(list ?? [])].sort((a, b) => a - b);
-  if (sorted.length === 0) return "none";
-  const parts = [];
-  for (const n of sorted) {
-    const last = parts.at(-1);
-    if (last && n === last[1] + 1) last[1] = n;
-    else parts.push([n, n]);
-  }
-  return parts.map(([a, b]) => a === b ? String(a) : `${a}–${b}`).join(", ");
 }

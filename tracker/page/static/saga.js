@@ -4,7 +4,7 @@ import { button, possible } from "./actions.js";
 import { announce, badge, card, h, icon, scroller, Table, word } from "./dom.js";
 import { EventTable } from "./events.js";
 import { ago, duration, plural, seconds, time } from "./format.js";
-import { colour, framed, picture } from "./graph.js";
+import { colour, framed, isWide, picture } from "./graph.js";
 import { definitionLink } from "./links.js";
 import { tagList } from "./list.js";
 import { timeline } from "./timeline.js";
@@ -37,16 +37,17 @@ class View {
     this.notice = h("div", { role: "status" });
     this.next = h("div");
     // Sixty steps need not push all else out of sight.
-    this.stepPlace = (saga.steps ?? []).length > 14 ? scroller("Steps", this.steps.element) : h("div", null, this.steps.element);
+    this.stepPlace = (saga.steps ?? []).length > 14 ? scroller("All steps", this.steps.element) : h("div", null, this.steps.element);
     if (this.stepPlace.tabIndex === 0) this.stepPlace.classList.add("tall");
     this.graph = h("div", null, h("p", { class: "muted" }, "Loading the picture…"));
     const heading = h("h1", { data: { title: `${saga.saga} ${saga.id}` } }, h("span", { class: "h1-kind" }, word(saga.saga), h("span", { class: "sr" }, " ")), word(saga.id));
+    this.columns = h("div", { class: "columns wide-left" },
+      card("Graph", this.graph),
+      h("div", { class: "stack" }, card("What comes next", this.next), card("Steps", this.stepPlace)));
     this.element = [
       h("div", { class: "page-head saga-head" }, heading, this.status),
       h("section", { class: "card hero", "aria-label": "Verdict" }, this.verdict, this.notice, this.actions, this.facts),
-      h("div", { class: "columns wide-left" },
-        card("Graph", this.graph),
-        h("div", { class: "stack" }, card("What comes next", this.next), card("Steps", this.stepPlace))),
+      this.columns,
       card("Timeline by service", this.timeline.element),
       card("Events", this.events.element),
     ];
@@ -63,6 +64,7 @@ class View {
       const svg = await picture(saga.saga, saga.version, this.ctx.signal);
       if (!svg) throw new Error("it is no picture");
       this.svg = svg;
+      this.columns.classList.toggle("one", isWide(svg));
       colour(svg, this.data.saga.steps ?? []);
       this.graph.replaceChildren(framed(svg, "The steps as a picture"));
     } catch (error) {
@@ -143,15 +145,20 @@ class View {
   }
 }
 
+// How a saga is undone, by the strategy of its definition.
+const undone = {
+  reverse: "undone in reverse order", parallel: "undone in parallel", "best-effort": "undone as far as can be", custom: "undone in an order of its own",
+};
+
 function facts({ saga: s, definition }) {
   const fact = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, value));
   const cause = s.cause;
   return [
-    fact("Definition", h("a", { href: definitionLink(s.saga, s.version) }, word(`${s.saga} v${s.version}`)), definition?.strategy ? h("span", { class: "muted" }, ` ${definition.strategy}`) : ""),
+    fact("Definition", h("a", { href: definitionLink(s.saga, s.version) }, word(`${s.saga} v${s.version}`)), definition?.strategy ? h("span", { class: "muted" }, ` ${undone[definition.strategy] ?? definition.strategy}`) : ""),
     fact("Started", time(s.started_at), s.initiator && [h("span", { class: "muted" }, " by "), word(s.initiator)]),
     s.ended_at ? fact("Ended", time(s.ended_at), h("span", { class: "muted" }, ` after ${duration(seconds(s.started_at, s.ended_at))}`)) : fact("Last change", ago(s.updated_at)),
     s.deadline && !s.ended_at && fact("Deadline", time(s.deadline), " ", h("span", { class: "muted" }, ago(s.deadline))),
-    cause && fact("Turned back by", cause.step ? [h("strong", null, word(cause.step)), " "] : "an abort ", cause.by && ["of ", word(cause.by), " "],
+    cause && fact(s.status === "failed" ? "Failed by" : "Turned back by", cause.step ? [h("strong", null, word(cause.step)), " "] : "an abort ", cause.by && ["of ", word(cause.by), " "],
       cause.code && h("code", null, word(cause.code)), " ", word(cause.message), cause.note && [" “", word(cause.note), "”"]),
     ...(s.parked ?? []).map((p) => fact("Parked", h("strong", null, word(p.service)), " ", ago(p.since), " ", p.error && [h("code", null, word(p.error.code)), " ", word(p.error.message)])),
     Object.keys(s.tags ?? {}).length > 0 && fact("Tags", tagList(s.tags)),

@@ -1,9 +1,10 @@
 // What hangs, by cause: stuck sagas, parked ones, dead letters; and the way to redrive those.
 import { get, live, post, throttled } from "./api.js";
 import { modal } from "./actions.js";
-import { announce, badge, card, empty, freshID, h, Table, word } from "./dom.js";
+import { announce, card, empty, freshID, h, Table, word } from "./dom.js";
 import { ago, count, eventName, plural } from "./format.js";
 import { listLink, sagaLink } from "./links.js";
+import { isStuck } from "./overview.js";
 
 export async function render(ctx) {
   const { signal } = ctx;
@@ -47,30 +48,44 @@ class Part {
   }
 }
 
+// lookedAt is how many stuck sagas are looked at for their causes: those that wait for longest.
+const lookedAt = 200;
+
 class Stuck extends Part {
   constructor(ctx) {
     super(ctx, "Stuck sagas");
     this.table = new Table({
-      caption: "Stuck sagas by error code",
+      caption: "Stuck sagas by step and error",
       key: (c) => c.key,
       columns: [
-        { title: "Error code", cell: (c) => h("code", null, c.key ? word(c.key) : "none") },
-        { title: "Sagas", class: "num", cell: (c) => count(c.count) },
-        { title: "Oldest started", class: "nowrap", cell: (c) => ago(c.oldest) },
-        { title: "Show", hidden: true, class: "end", cell: (c) => h("a", { class: "button small", href: listLink({ status: "stuck", code: c.key, sort: "updated" }) }, "Show sagas", h("span", { class: "sr" }, ` with ${c.key}`)) },
+        { title: "Cause", cell: (c) => h("div", { class: "reason" }, h("strong", null, word(c.step)), c.service && [" in ", word(c.service)], " ", c.code && h("code", null, word(c.code)), h("div", { class: "muted" }, word(c.message))) },
+        { title: "Sagas", class: "num", cell: (c) => c.all > lookedAt ? `${count(c.sagas.length)} of ${lookedAt} seen` : count(c.sagas.length) },
+        { title: "Oldest", class: "nowrap", cell: (c) => ago(c.sagas[0].updated_at, { suffix: "" }) },
+        { title: "Some of them", cell: (c) => samples(c.sagas) },
+        { title: "Show", hidden: true, class: "end", cell: (c) => h("a", { class: "button small", href: listLink({ status: "stuck", step: c.step, code: c.code, sort: "updated" }) }, "Show sagas", h("span", { class: "sr" }, ` stuck at ${c.step}`)) },
       ],
     });
   }
 
+  // rows groups sagas by where they are stuck and by which error: errors need not have a code.
   async rows() {
     const { signal } = this.ctx;
-    const [{ counts = [], freshness }, all] = await Promise.all([
-      get("/counts", { signal, params: { by: "code", status: "stuck" } }),
+    const [{ sagas, freshness }, { counts }] = await Promise.all([
+      get("/sagas", { signal, params: { status: "stuck", sort: "updated", limit: lookedAt } }),
       get("/counts", { signal, params: { by: "status", status: "stuck" } }),
     ]);
     this.ctx.freshness(freshness);
-    this.total = (all.counts ?? []).filter((c) => c.key === "stuck").reduce((n, c) => n + c.count, 0);
-    return counts;
+    this.total = counts.filter((c) => c.key === "stuck").reduce((n, c) => n + c.count, 0);
+    const groups = new Map();
+    for (const s of sagas) {
+      for (const x of (s.steps ?? []).filter(isStuck)) {
+        const { code = "", message = "" } = x.error ?? {};
+        const key = JSON.stringify([x.name, x.service, code || message]);
+        if (!groups.has(key)) groups.set(key, { key, step: x.name, service: x.service, code, message, all: this.total, sagas: [] });
+        groups.get(key).sagas.push({ saga: s.saga, id: s.id, updated_at: s.updated_at });
+      }
+    }
+    return [...groups.values()].sort((a, b) => b.sagas.length - a.sagas.length);
   }
 
   none() {
@@ -95,8 +110,7 @@ class Parked extends Part {
   }
 
   async rows() {
-    const data = await get("/parked", { signal: this.ctx.signal });
-    const groups = Array.isArray(data) ? data : data.groups ?? [];
+    const groups = await get("/parked", { signal: this.ctx.signal });
     this.total = groups.reduce((n, g) => n + g.count, 0);
     return groups;
   }
@@ -131,8 +145,7 @@ class Letters extends Part {
   }
 
   async rows() {
-    const data = await get("/dead-letters", { signal: this.ctx.signal, params: { by: "error" } });
-    const groups = Array.isArray(data) ? data : data.groups ?? [];
+    const groups = await get("/dead-letters", { signal: this.ctx.signal, params: { by: "error" } });
     this.total = groups.reduce((n, g) => n + g.count, 0);
     return groups;
   }
@@ -144,15 +157,15 @@ class Letters extends Part {
   look(g) {
     const list = h("div", null, h("p", { class: "muted" }, "Reading…"));
     const dialog = show(`Dead letters of ${g.service}`, list);
-    get("/dead-letters", { params: { group: g.group } }).then((data) => {
-      const letters = (Array.isArray(data) ? data : data.letters ?? []).slice(0, 200);
+    get("/dead-letters", { params: { group: g.group } }).then((letters) => {
       const table = new Table({
-        caption: `The last ${letters.length} of them`, key: (l) => `${l.partition}/${l.offset}`,
+        caption: `The last ${plural(letters.length, "letter")}`, key: (l) => `${l.partition}/${l.offset}`,
         columns: [
-          { title: "Place", cell: (l) => `${l.partition}/${l.offset}` },
+          { title: "Letter", cell: (l) => h("code", null, `${l.partition}/${l.offset}`) },
           { title: "When", class: "nowrap", cell: (l) => ago(l.time) },
-          { title: "Saga", cell: (l) => l.id ? h("a", { class: "id", href: sagaLink(l.saga, l.id), on: { click: () => dialog.close() } }, word(l.saga), " ", word(l.id)) : h("span", { class: "muted" }, "unknown") },
-          { title: "Event", cell: (l) => word(eventName(l.event_type)) },
+          { title: "Read from", cell: (l) => h("code", null, word(`${l.topic} ${l.original_partition}/${l.original_offset}`)) },
+          { title: "Saga", cell: (l) => sagaOf(l, () => dialog.close()) },
+          { title: "Event", cell: (l) => l.event_type ? word(eventName(l.event_type)) : h("span", { class: "muted" }, "none") },
           { title: "Error", cell: (l) => [word(l.error), l.redriven && h("span", { class: "tag" }, "redriven")] },
         ],
       });
@@ -194,6 +207,13 @@ class Letters extends Part {
     again.addEventListener("change", rehearse);
     await rehearse();
   }
+}
+
+// sagaOf links to the saga of a letter: its key is the id, its topic is named after the saga.
+function sagaOf(letter, leave) {
+  const saga = /(?:^|\.)([^.]+)\.events$/.exec(letter.topic)?.[1];
+  if (!letter.key || !saga) return h("span", { class: "muted" }, "unknown");
+  return h("a", { class: "id", href: sagaLink(saga, letter.key), on: { click: leave } }, word(saga), " ", word(letter.key));
 }
 
 function outcome(r, what) {
