@@ -85,6 +85,10 @@ func (f *Filter) All() bool {
 		!f.HasFrom && !f.HasTo && !f.HasUntil && f.Search == ""
 }
 
+// Timeless reports whether the filter asks for nothing that is each saga's own: a time, or what a
+// search finds.
+func (f *Filter) Timeless() bool { return !f.HasFrom && !f.HasTo && !f.HasUntil && f.Search == "" }
+
 // Match reports whether the filter chooses a saga.
 func (f *Filter) Match(s *Facts) bool {
 	return one(f.Sagas, s.Saga) && one(f.Statuses, s.Status) &&
