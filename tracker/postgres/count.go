@@ -34,7 +34,7 @@ func classHash(row string) string {
 	return strings.ReplaceAll("hash_array_extended(ARRAY[r.saga, r.status, int8send(r.version)] || r.terms, 0)", "r.", row+".")
 }
 
-func (m *Model) countClasses(ctx context.Context, filter *facts.Filter, by tracker.Group, counter *facts.Counter) error {
+func (m *Model) countClasses(ctx context.Context, filter *facts.Filter, counter *facts.Counter) error {
 	s := m.dialect.CountClasses(filter)
 	rows, err := m.pool.Query(ctx, s.SQL, s.Args...)
 	if err != nil {
@@ -47,7 +47,7 @@ func (m *Model) countClasses(ctx context.Context, filter *facts.Filter, by track
 		for i, t := range terms {
 			texts[i] = string(t)
 		}
-		class.AddTo(counter, by, texts)
+		class.AddTo(counter, texts)
 		return nil
 	})
 	return err

@@ -172,7 +172,7 @@ func (m *Model) Count(ctx context.Context, f tracker.Filter, by tracker.Group) (
 	}
 	counter := facts.NewCounter(by)
 	if filter.Timeless() {
-		err = m.countClasses(ctx, filter, by, counter)
+		err = m.countClasses(ctx, filter, counter)
 	} else {
 		err = m.countEach(ctx, filter, by, counter)
 	}

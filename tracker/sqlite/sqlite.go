@@ -210,7 +210,7 @@ func (m *Model) Count(ctx context.Context, f tracker.Filter, by tracker.Group) (
 	}
 	counter := facts.NewCounter(by)
 	if filter.Timeless() {
-		err = m.countClasses(ctx, filter, by, counter)
+		err = m.countClasses(ctx, filter, counter)
 	} else {
 		err = m.countEach(ctx, filter, by, counter)
 	}
@@ -220,11 +220,11 @@ func (m *Model) Count(ctx context.Context, f tracker.Filter, by tracker.Group) (
 	return counter.Counts(), nil
 }
 
-func (m *Model) countClasses(ctx context.Context, filter *facts.Filter, by tracker.Group, counter *facts.Counter) error {
+func (m *Model) countClasses(ctx context.Context, filter *facts.Filter, counter *facts.Counter) error {
 	var class sqltext.Class
 	var terms []byte
 	return m.rows(ctx, m.dialect.CountClasses(filter), []any{&class.Saga, &class.Version, &class.Status, &terms, &class.Sagas, &class.Oldest},
-		func() { class.AddTo(counter, by, split(terms)) })
+		func() { class.AddTo(counter, split(terms)) })
 }
 
 func (m *Model) countEach(ctx context.Context, filter *facts.Filter, by tracker.Group, counter *facts.Counter) error {

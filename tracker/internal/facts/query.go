@@ -235,8 +235,13 @@ func (c *Counter) Saga(f *Facts) {
 	if f.Ended == Open {
 		oldest = f.Started
 	}
+	c.Class(f, 1, oldest)
+}
+
+// Class counts so many sagas that have the facts of a class. oldest is Open where none of them is open.
+func (c *Counter) Class(f *Facts, count, oldest int64) {
 	for _, key := range f.Keys(c.by) {
-		c.Add(key, 1, oldest)
+		c.Add(key, count, oldest)
 	}
 }
 

@@ -34,7 +34,7 @@ type Class struct {
 }
 
 // AddTo adds the sagas of a class to a counter.
-func (k *Class) AddTo(c *facts.Counter, by tracker.Group, terms []string) {
+func (k *Class) AddTo(c *facts.Counter, terms []string) {
 	f := facts.Facts{Saga: string(k.Saga), Version: k.Version, Status: string(k.Status)}
 	for _, t := range terms {
 		switch kind, value := t[:1], t[1:]; kind {
@@ -50,9 +50,7 @@ func (k *Class) AddTo(c *facts.Counter, by tracker.Group, terms []string) {
 	if k.Oldest != nil {
 		oldest = *k.Oldest
 	}
-	for _, key := range f.Keys(by) {
-		c.Add(key, k.Sagas, oldest)
-	}
+	c.Class(&f, k.Sagas, oldest)
 }
 
 // CountEach words the question how many sagas of each key a filter chooses, whatever it asks for: all
