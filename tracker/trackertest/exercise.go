@@ -65,6 +65,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Harness) {
 		{"Random/Changes", (*exercise).randomChanges},
 		{"Concurrent/WritersAndReaders", (*exercise).writersAndReaders},
 		{"Concurrent/TwoTrackersOfOnePartition", (*exercise).twoTrackers},
+		{"Concurrent/CountsDoNotDrift", (*exercise).countsDoNotDrift},
 		{"Context/Ended", (*exercise).contextEnded},
 	}
 	for _, test := range tests {
