@@ -22,12 +22,18 @@ CREATE INDEX choreo_tracker_saga_open ON choreo_tracker_saga
 
 CREATE FUNCTION choreo_tracker_saga_count() RETURNS trigger LANGUAGE plpgsql AS $count$
 DECLARE
-	changes text := CASE TG_OP
-		WHEN 'INSERT' THEN 'SELECT 1 AS change, n.* FROM choreo_new n'
-		WHEN 'DELETE' THEN 'SELECT -1 AS change, o.* FROM choreo_old o'
-		ELSE 'SELECT 1 AS change, n.* FROM choreo_new n UNION ALL SELECT -1, o.* FROM choreo_old o'
-	END;
+	columns text := 'saga, version, status, ended, terms';
+	changes text;
 BEGIN
+	IF TG_OP = 'DELETE' THEN
+		changes := format('SELECT -1 AS change, %s FROM choreo_old', columns);
+	ELSIF NOT EXISTS (SELECT FROM choreo_new) THEN
+		RETURN NULL; -- a statement that may insert or update fires for either
+	ELSIF TG_OP = 'INSERT' THEN
+		changes := format('SELECT 1 AS change, %s FROM choreo_new', columns);
+	ELSE
+		changes := format('SELECT 1 AS change, %s FROM choreo_new UNION ALL SELECT -1, %1$s FROM choreo_old', columns);
+	END IF;
 	-- The caller's search_path need not have the schema.
 	EXECUTE format('INSERT INTO %I.choreo_tracker_count (saga, version, status, is_open, terms, sagas)
 		SELECT saga, version, status, ended = 9223372036854775807, terms, sum(change) FROM (%s) c
