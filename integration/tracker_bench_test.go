@@ -144,14 +144,19 @@ func measureTracker(b *testing.B, m tracker.Model) {
 		_, err := m.List(b.Context(), tracker.Query{Filter: tracker.Filter{Search: "nowhere to be found"}})
 		return err
 	})
-	measure(b, "count-status", 3, func() error {
-		_, err := m.Count(b.Context(), tracker.Filter{}, tracker.GroupStatus)
-		return err
-	})
-	measure(b, "count-service", 3, func() error {
-		_, err := m.Count(b.Context(), tracker.Filter{}, tracker.GroupService)
-		return err
-	})
+	for name, count := range map[string]struct {
+		of tracker.Filter
+		by tracker.Group
+	}{
+		"count-status":  {tracker.Filter{}, tracker.GroupStatus},
+		"count-service": {tracker.Filter{}, tracker.GroupService},
+		"count-version": {tracker.Filter{Sagas: []string{"order"}, Versions: []int{2}}, tracker.GroupStatus},
+	} {
+		measure(b, name, 100, func() error {
+			_, err := m.Count(b.Context(), count.of, count.by)
+			return err
+		})
+	}
 }
 
 // measure asks n times and reports the median and the 99th percentile.

@@ -88,9 +88,9 @@ func TestTrackerRefusesRedisOfANewerBuild(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	prefix := rand.Text()
 	t.Cleanup(func() { removeKeys(t, client, "{"+prefix+"}:*") })
-	require.NoError(t, client.Set(t.Context(), "{"+prefix+"}:format", "2", 0).Err())
+	require.NoError(t, client.Set(t.Context(), "{"+prefix+"}:format", "3", 0).Err())
 	m := redis.New(client, &redis.Config{Prefix: prefix})
-	require.ErrorContains(t, m.Put(t.Context(), []*tracker.Snapshot{{Saga: "order", ID: "o-1"}}, nil), "the data have format 2, this build knows 1")
+	require.ErrorContains(t, m.Put(t.Context(), []*tracker.Snapshot{{Saga: "order", ID: "o-1"}}, nil), "the data have format 3, this build knows 2")
 	_, err = m.Get(t.Context(), "order", "o-1")
 	require.ErrorIs(t, err, tracker.ErrNotFound, "nothing was put")
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +31,8 @@ type Model struct {
 	schema          string
 	saga, positions string // tables, quoted
 	dialect         sqltext.Dialect
+	sum             string // the statement that adds counts up
+	puts            atomic.Uint64
 }
 
 var _ tracker.Model = (*Model)(nil)
@@ -45,7 +49,7 @@ func New(pool *pgxpool.Pool, config *Config) *Model {
 	m.saga, m.positions = prefix+"choreo_tracker_saga", prefix+"choreo_tracker_position"
 	has := func(a *sqltext.Args, terms []string) string { return "s.terms && " + a.Bytes(terms) + "::bytea[]" }
 	m.dialect = sqltext.Dialect{
-		Table: m.saga, Mark: "$", Few: 5000,
+		Table: m.saga, Mark: "$", Few: 1000,
 		HasTerm: func(a *sqltext.Args, terms []string) string {
 			// An operator of an array that is no column is served by no index.
 			return "s.terms <> '{}' AND (s.terms || '{}'::bytea[]) && " + a.Bytes(terms) + "::bytea[]"
@@ -60,8 +64,13 @@ func New(pool *pgxpool.Pool, config *Config) *Model {
 		TermKind: func(a *sqltext.Args, kind string) string {
 			return "substr(t.term, 1, 1) = " + a.Add(kind) + "::bytea"
 		},
+		Counts: prefix + "choreo_tracker_count",
+		// The index has the hash of a class, since terms may be longer than an index takes.
+		OfClass: classHash("s") + " = " + classHash("c") + " AND s.ended = " + strconv.FormatInt(facts.Open, 10) +
+			" AND s.saga || ''::bytea = c.saga AND s.version + 0 = c.version AND s.status || ''::bytea = c.status AND s.terms || '{}'::bytea[] = c.terms",
 		Key: "s.log_offset", Payload: "JOIN " + m.saga + " p ON p.saga = k.saga AND p.id = k.id",
 	}
+	m.sum = sumCounts(m.dialect.Counts)
 	return m
 }
 
@@ -161,17 +170,12 @@ func (m *Model) Count(ctx context.Context, f tracker.Filter, by tracker.Group) (
 	if err != nil {
 		return nil, fail("count", err)
 	}
-	s := m.dialect.Count(filter, by)
-	rows, err := m.pool.Query(ctx, s.SQL, s.Args...)
-	if err != nil {
-		return nil, fail("count", err)
-	}
 	counter := facts.NewCounter(by)
-	var g sqltext.Group
-	_, err = pgx.ForEachRow(rows, []any{&g.Name, &g.Version, &g.Term, &g.Count, &g.Oldest}, func() error {
-		g.AddTo(counter, by)
-		return nil
-	})
+	if filter.Timeless() {
+		err = m.countClasses(ctx, filter, counter)
+	} else {
+		err = m.countEach(ctx, filter, by, counter)
+	}
 	if err != nil {
 		return nil, fail("count", err)
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/choreo-go/choreo/tracker"
@@ -13,11 +14,17 @@ import (
 const (
 	ofSaga    = "g"
 	ofStatus  = "u"
-	ofVersion = "w"
-	ofStepAt  = "t" // saga, version and step
 	ofStep    = "s"
 	ofService = "v"
 	ofCode    = "c"
+	// ofClass is of the sagas that have all of these in common: what is counted.
+	ofClass = "k"
+)
+
+// What the names of the sets begin with.
+const (
+	byStart  = "x:" // the members begin with whether the saga is open
+	byUpdate = "y:"
 )
 
 // The first byte of a member of such a set: those that have not ended come first.
@@ -46,6 +53,12 @@ func named(text string) (saga, id string) {
 	}
 	return text, ""
 }
+
+// The marks lie between the texts of a class, and between its lists of them; no text has them.
+const (
+	textMark = "\xfe"
+	listMark = "\xff"
+)
 
 const signBit = 1 << 63
 
@@ -90,33 +103,49 @@ func entries(f *facts.Facts) []string {
 	member := part + at(f.Started)
 	add := func(kind string, values []string) {
 		for _, v := range values {
-			list = append(list, "x:"+kind+v, member)
+			list = append(list, byStart+kind+v, member)
+		}
+	}
+	// Few sagas wait somewhere, and few statuses are looked at, so that these have an order by update, too.
+	both := func(kind string, values []string) {
+		add(kind, values)
+		for _, v := range values {
+			list = append(list, byUpdate+kind+v, at(f.Updated))
 		}
 	}
 	add(ofSaga, []string{f.Saga})
-	add(ofStatus, f.Keys(tracker.GroupStatus))
-	add(ofVersion, f.Keys(tracker.GroupVersion))
-	add(ofStepAt, f.Keys(tracker.GroupStep))
-	add(ofStep, f.Steps)
-	add(ofService, f.Services)
-	add(ofCode, f.Codes)
+	both(ofStatus, f.Keys(tracker.GroupStatus))
+	both(ofStep, f.Steps)
+	both(ofService, f.Services)
+	both(ofCode, f.Codes)
+	add(ofClass, []string{class(f)})
 	return list
 }
 
-// kindOf returns the kind of the sets that have a group's keys.
-func kindOf(by tracker.Group) string {
-	switch by {
-	case tracker.GroupStatus:
-		return ofStatus
-	case tracker.GroupVersion:
-		return ofVersion
-	case tracker.GroupStep:
-		return ofStepAt
-	case tracker.GroupService:
-		return ofService
-	case tracker.GroupCode:
-		return ofCode
-	case tracker.GroupSaga:
+// class encodes what sagas of one class have in common.
+func class(f *facts.Facts) string {
+	parts := []string{f.Saga, f.Status, strconv.Itoa(f.Version)}
+	for _, list := range [][]string{f.Steps, f.Services, f.Codes} {
+		parts = append(parts, strings.Join(list, textMark))
 	}
-	return ofSaga
+	return strings.Join(parts, listMark)
+}
+
+// classed is the inverse of class.
+func classed(text string) (facts.Facts, error) {
+	parts := strings.Split(text, listMark)
+	if len(parts) != 6 {
+		return facts.Facts{}, fmt.Errorf("%q is no class of sagas: other programs must leave the keys alone", text)
+	}
+	version, err := strconv.Atoi(parts[2])
+	if err != nil {
+		return facts.Facts{}, fmt.Errorf("the class of sagas %q has no version: other programs must leave the keys alone", text)
+	}
+	lists := make([][]string, 3)
+	for i, list := range parts[3:] {
+		if list != "" {
+			lists[i] = strings.Split(list, textMark)
+		}
+	}
+	return facts.Facts{Saga: parts[0], Status: parts[1], Version: version, Steps: lists[0], Services: lists[1], Codes: lists[2]}, nil
 }

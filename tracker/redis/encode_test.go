@@ -2,6 +2,7 @@ package redis
 
 import (
 	"cmp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,8 +28,30 @@ func TestPlacesCompareAsWhatTheyStandFor(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, a.Time, n)
 	})
-	_, err := placed("short")
+	_, err := classed("short")
+	require.ErrorContains(t, err, "no class")
+	_, err = classed(strings.Repeat(listMark, 5))
+	require.ErrorContains(t, err, "no version")
+	_, err = placed("short")
 	require.ErrorContains(t, err, "no place")
 	_, err = undigits("x")
 	require.Error(t, err)
+}
+
+func TestClassesAreTakenApartAgain(t *testing.T) {
+	texts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "\x00", "é|/,", "\U0010ffff"}), 0, 3)
+	rapid.Check(t, func(t *rapid.T) {
+		f := facts.Facts{
+			Saga: rapid.SampledFrom([]string{"order", "\x00"}).Draw(t, "saga"), Status: rapid.SampledFrom([]string{"", "stuck"}).Draw(t, "status"),
+			Version: rapid.Int().Draw(t, "version"),
+		}
+		for _, list := range []*[]string{&f.Steps, &f.Services, &f.Codes} {
+			if drawn := texts.Draw(t, "texts"); len(drawn) > 0 {
+				*list = drawn
+			}
+		}
+		back, err := classed(class(&f))
+		require.NoError(t, err)
+		require.Equal(t, f, back)
+	})
 }

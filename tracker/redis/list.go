@@ -12,7 +12,7 @@ import (
 
 const (
 	// few is up to how many sagas of one condition are read and sorted for one page.
-	few = 5000
+	few = 1000
 	// chunk bounds what is read in one round trip.
 	chunk = 500
 )
@@ -47,86 +47,23 @@ func (m *Model) list(ctx context.Context, query *facts.Query) (tracker.Page, err
 	return page, err
 }
 
-// Count counts what a filter chooses: from the sets' sizes without a filter, else saga by saga.
-func (m *Model) Count(ctx context.Context, f tracker.Filter, by tracker.Group) ([]tracker.Count, error) {
-	query, err := facts.NewQuery(&tracker.Query{Filter: f})
-	if err == nil {
-		err = facts.CheckGroup(by)
-	}
-	counter := facts.NewCounter(by)
-	switch {
-	case err != nil:
-	case query.Filter.All():
-		err = m.sizes(ctx, by, counter)
-	default:
-		err = m.walk(ctx, query, chunk, func(_ *tracker.Snapshot, f *facts.Facts) bool {
-			counter.Saga(f)
-			return true
-		})
-	}
-	if err != nil {
-		return nil, fail("count", err)
-	}
-	return counter.Counts(), nil
-}
-
-// sizes counts without a filter.
-func (m *Model) sizes(ctx context.Context, by tracker.Group, counter *facts.Counter) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	kind := kindOf(by)
-	values, err := m.client.SMembers(ctx, m.prefix+"values:"+kind).Result()
-	if err != nil || len(values) == 0 {
-		return err
-	}
-	sizes, firsts := make([]*redis.IntCmd, len(values)), make([]*redis.StringSliceCmd, len(values))
-	_, err = m.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		for i, v := range values {
-			key := m.prefix + "x:" + kind + v
-			sizes[i], firsts[i] = p.ZCard(ctx, key), p.ZRange(ctx, key, 0, 0)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for i, v := range values {
-		if sizes[i].Val() == 0 {
-			continue
-		}
-		oldest := int64(facts.Open)
-		if first := firsts[i].Val(); len(first) == 1 && first[0][:1] == openPart {
-			k, err := placed(first[0][1:])
-			if err != nil {
-				return err
-			}
-			oldest = k.Time
-		}
-		if by == "" {
-			v = ""
-		}
-		counter.Add(v, sizes[i].Val(), oldest)
-	}
-	return nil
-}
-
 // walk hands over what the query chooses, in its order, until yield has had enough. wanted is how many
 // that will be, as a guess.
 func (m *Model) walk(ctx context.Context, query *facts.Query, wanted int, yield func(*tracker.Snapshot, *facts.Facts) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	sets, size, err := m.best(ctx, query.Filter)
+	best, size, err := m.best(ctx, query.Filter)
 	if err != nil {
 		return err
 	}
-	if sets != nil && query.Order != tracker.ByStarted && size <= few {
-		return m.sorted(ctx, query, sets, yield)
+	ordered := query.Order == tracker.ByStarted || query.Order == tracker.ByUpdated && best != nil && best.updated
+	if best != nil && !ordered && size <= few {
+		return m.sorted(ctx, query, best, yield)
 	}
 	after := query.After
 	for n := min(wanted, chunk); ; n = min(2*n, chunk) {
-		keys, err := m.next(ctx, query, sets, after, n)
+		keys, err := m.next(ctx, query, best, after, n)
 		if err != nil || len(keys) == 0 {
 			return err
 		}
@@ -151,48 +88,50 @@ func (m *Model) walk(ctx context.Context, query *facts.Query, wanted int, yield 
 	}
 }
 
-// best returns the sets of the one condition that chooses the fewest sagas, and how many; nil
-// where no condition has sets.
-func (m *Model) best(ctx context.Context, f *facts.Filter) (best []string, size int64, err error) {
-	var choices [][]string
-	for _, c := range []struct {
-		kind   string
-		values []string
-	}{{ofSaga, f.Sagas}, {ofStatus, f.Statuses}, {ofStep, f.Steps}, {ofService, f.Services}, {ofCode, f.Codes}} {
+// best returns the condition that chooses the fewest sagas, and how many; nil where no condition
+// has sets.
+func (m *Model) best(ctx context.Context, f *facts.Filter) (best *condition, size int64, err error) {
+	var choices []condition
+	for _, c := range []condition{
+		{ofSaga, f.Sagas, false}, {ofStatus, f.Statuses, true}, {ofStep, f.Steps, true}, {ofService, f.Services, true}, {ofCode, f.Codes, true},
+	} {
 		if c.values != nil {
-			sets := make([]string, len(c.values))
-			for i, v := range c.values {
-				sets[i] = m.prefix + "x:" + c.kind + v
-			}
-			choices = append(choices, sets)
+			choices = append(choices, c)
 		}
 	}
-	sizes := make([][]*redis.IntCmd, len(choices))
-	if len(slices.Concat(choices...)) > 0 {
-		_, err = m.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, sets := range choices {
-				for _, set := range sets {
-					sizes[i] = append(sizes[i], p.ZCard(ctx, set))
-				}
-			}
-			return nil
-		})
+	if len(choices) == 0 {
+		return nil, 0, nil
 	}
-	for i, sets := range choices {
+	sizes := make([][]*redis.IntCmd, len(choices))
+	var format *redis.SliceCmd
+	commands := func(p redis.Pipeliner) error {
+		format = p.MGet(ctx, m.prefix+"format")
+		for i := range choices {
+			for _, key := range choices[i].keys(m.prefix + byStart) {
+				sizes[i] = append(sizes[i], p.ZCard(ctx, key))
+			}
+		}
+		return nil
+	}
+	if _, err = m.client.Pipelined(ctx, commands); err != nil {
+		return nil, 0, err
+	}
+	for i := range choices {
 		var sum int64
 		for _, n := range sizes[i] {
 			sum += n.Val()
 		}
 		if best == nil || sum < size {
-			best, size = sets, sum
+			best, size = &choices[i], sum
 		}
 	}
-	return best, size, err
+	best.updated = best.updated && current(format)
+	return best, size, nil
 }
 
-// sorted reads all sagas of the sets, and sorts them.
-func (m *Model) sorted(ctx context.Context, query *facts.Query, sets []string, yield func(*tracker.Snapshot, *facts.Facts) bool) error {
-	byStart := &facts.Query{Filter: query.Filter, Order: tracker.ByStarted}
+// sorted reads all sagas of the condition's sets, and sorts them.
+func (m *Model) sorted(ctx context.Context, query *facts.Query, c *condition, yield func(*tracker.Snapshot, *facts.Facts) bool) error {
+	started := &facts.Query{Filter: query.Filter, Order: tracker.ByStarted}
 	var after *facts.Key
 	type found struct {
 		snapshot *tracker.Snapshot
@@ -200,7 +139,7 @@ func (m *Model) sorted(ctx context.Context, query *facts.Query, sets []string, y
 	}
 	var list []found
 	for {
-		keys, err := m.next(ctx, byStart, sets, after, chunk)
+		keys, err := m.next(ctx, started, c, after, chunk)
 		if err != nil {
 			return err
 		}

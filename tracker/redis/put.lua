@@ -1,17 +1,38 @@
 -- Stores snapshots and positions: all of them at once, since nothing runs beside a script.
--- KEYS[1]: the prefix. ARGV: the number of snapshots; of each its name, offset (digits that compare
+-- KEYS[1]: the prefix. ARGV: '1' to enter sagas anew that are there already, of the same offset, as
+-- the upgrade does, else '0'; the number of snapshots; of each its name, offset (digits that compare
 -- as text), JSON, number of index entries, and of each entry key and member; then the number of
 -- positions; of each its key, partition and offset.
 local prefix = KEYS[1]
+local anew = ARGV[1] == '1'
 local format = redis.call('GET', prefix .. 'format')
-if format and format ~= '1' then
-	return redis.error_reply('CHOREOFORMAT the data have format ' .. format .. ', this build knows 1')
-end
 if not format then
-	redis.call('SET', prefix .. 'format', '1')
+	redis.call('SET', prefix .. 'format', '2')
+elseif format == '1' or format == '1 to 2' then
+	if not anew then
+		redis.call('SET', prefix .. 'format', '1 to 2')
+		return 'upgrade'
+	end
+elseif format ~= '2' then
+	return redis.error_reply('CHOREOFORMAT the data have format ' .. format .. ', this build knows 2')
 end
 
-local at = 1
+-- unknown reports whether the definition of a snapshot is unknown. The JSON has a quote in a text
+-- as \", so that only the field itself is found.
+local function unknown(snapshot)
+	return string.find(snapshot, '"definition_unknown":true', 1, true) ~= nil
+end
+
+local function replaces(saga, offset, snapshot, old)
+	if not old then
+		return not anew
+	elseif anew then
+		return offset == old
+	end
+	return offset > old or not unknown(snapshot) and unknown(redis.call('HGET', saga, 'snapshot'))
+end
+
+local at = 2
 local function take()
 	at = at + 1
 	return ARGV[at - 1]
@@ -27,7 +48,7 @@ for _ = 1, tonumber(take()) do
 	end
 	local saga = prefix .. 'saga:' .. name
 	local old = redis.call('HMGET', saga, 'offset', 'entries')
-	if not old[1] or offset > old[1] then
+	if replaces(saga, offset, snapshot, old[1]) then
 		local had = {}
 		if old[2] then
 			local list = cmsgpack.unpack(old[2])
@@ -62,4 +83,4 @@ for _ = 1, tonumber(take()) do
 		redis.call('HSET', key, partition, offset)
 	end
 end
-return redis.status_reply('OK')
+return 'put'

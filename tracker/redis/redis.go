@@ -49,11 +49,14 @@ func New(client redis.UniversalClient, config *Config) *Model {
 
 func fail(what string, err error) error { return fmt.Errorf("tracker: redis: %s: %w", what, err) }
 
-// Put stores snapshots and positions in one script.
+// Put stores snapshots and positions in one script. Data of an older build are upgraded first, once,
+// which takes a minute for a million sagas.
 func (m *Model) Put(ctx context.Context, snapshots []*tracker.Snapshot, positions []tracker.Position) error {
-	all, newest, err := facts.Newest(snapshots)
-	if err == nil {
-		err = m.store(ctx, all, newest, positions)
+	done, err := m.store(ctx, snapshots, positions, false)
+	if err == nil && !done {
+		if err = m.upgrade(ctx); err == nil {
+			_, err = m.store(ctx, snapshots, positions, false)
+		}
 	}
 	if err != nil {
 		return fail("put", err)
@@ -61,15 +64,21 @@ func (m *Model) Put(ctx context.Context, snapshots []*tracker.Snapshot, position
 	return nil
 }
 
-func (m *Model) store(ctx context.Context, all []facts.Facts, snapshots []*tracker.Snapshot, positions []tracker.Position) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// store runs the script. It reports false, and has stored nothing, where the data are of an older
+// build. anew says that sagas that are there are entered again, and no others.
+func (m *Model) store(ctx context.Context, snapshots []*tracker.Snapshot, positions []tracker.Position, anew bool) (bool, error) {
+	all, snapshots, err := facts.Newest(snapshots)
+	if err != nil {
+		return false, err
 	}
-	args := []any{len(all)}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	args := []any{anew, len(all)}
 	for i := range all {
 		text, err := json.Marshal(snapshots[i])
 		if err != nil {
-			return err
+			return false, err
 		}
 		list := entries(&all[i])
 		args = append(args, name(all[i].Saga, all[i].ID), digits(all[i].Offset), text, len(list)/2)
@@ -81,7 +90,8 @@ func (m *Model) store(ctx context.Context, all []facts.Facts, snapshots []*track
 	for _, p := range positions {
 		args = append(args, positionKey(p.Topic), strconv.Itoa(int(p.Partition)), digits(p.Next))
 	}
-	return m.put.Run(ctx, m.client, []string{m.prefix}, args...).Err()
+	reply, err := m.put.Run(ctx, m.client, []string{m.prefix}, args...).Text()
+	return reply == "put", err
 }
 
 func positionKey(topic string) string { return "positions:" + topic }

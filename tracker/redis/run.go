@@ -16,9 +16,25 @@ type run struct {
 	from, to string // bounds as ZRANGE takes them, the lower one first
 }
 
-// runs returns what has to be merged behind a place: the order's own set, or by start, the sets of
-// a condition.
-func (m *Model) runs(query *facts.Query, sets []string, after *facts.Key) []run {
+// condition is one condition of a filter that has sets.
+type condition struct {
+	kind    string
+	values  []string
+	updated bool // it has sets by update, too
+}
+
+// keys returns the names of the condition's sets.
+func (c *condition) keys(order string) []string {
+	keys := make([]string, len(c.values))
+	for i, v := range c.values {
+		keys[i] = order + c.kind + v
+	}
+	return keys
+}
+
+// runs returns what has to be merged behind a place: the order's own set, or by start or update, the
+// sets of a condition, if there is one.
+func (m *Model) runs(query *facts.Query, c *condition, after *facts.Key) []run {
 	var list []run
 	add := func(key, part, from, to string, behind bool) {
 		if behind && after != nil {
@@ -40,10 +56,14 @@ func (m *Model) runs(query *facts.Query, sets []string, after *facts.Key) []run 
 			add(m.prefix+"ended", "", "-", "("+open, true)
 		}
 		add(m.prefix+"ended", "", "["+open, "+", behindEnded)
-	case query.Order == tracker.ByStarted && sets != nil:
-		for _, set := range sets {
-			add(set, openPart, "-", "("+endedPart, true)
-			add(set, endedPart, "["+endedPart, "+", true)
+	case query.Order == tracker.ByStarted && c != nil:
+		for _, key := range c.keys(m.prefix + byStart) {
+			add(key, openPart, "-", "("+endedPart, true)
+			add(key, endedPart, "["+endedPart, "+", true)
+		}
+	case query.Order == tracker.ByUpdated && c != nil && c.updated:
+		for _, key := range c.keys(m.prefix + byUpdate) {
+			add(key, "", "-", "+", true)
 		}
 	default:
 		add(m.prefix+string(query.Order), "", "-", "+", true)
@@ -54,11 +74,11 @@ func (m *Model) runs(query *facts.Query, sets []string, after *facts.Key) []run 
 // next returns the n places that follow in the query's order, or fewer at the end. A saga that is in
 // several runs comes once. All runs are read at one moment: one that moves from run to run, but
 // not in the order, is in one of them.
-func (m *Model) next(ctx context.Context, query *facts.Query, sets []string, after *facts.Key, n int) ([]facts.Key, error) {
+func (m *Model) next(ctx context.Context, query *facts.Query, c *condition, after *facts.Key, n int) ([]facts.Key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	runs := m.runs(query, sets, after)
+	runs := m.runs(query, c, after)
 	if len(runs) == 0 {
 		return nil, nil
 	}

@@ -75,11 +75,11 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 			*to, err = tx.PrepareContext(ctx, text) //nolint:sqlclosecheck // the writer closes it
 		}
 	}
-	prepare(&w.find, "SELECT row, log_offset, terms FROM choreo_tracker_saga WHERE saga = ?1 AND id = ?2")
-	prepare(&w.insert, `INSERT INTO choreo_tracker_saga (saga, id, version, status, log_offset, started, updated, ended, terms, parts, tags)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`)
+	prepare(&w.find, "SELECT row, log_offset, unknown, terms FROM choreo_tracker_saga WHERE saga = ?1 AND id = ?2")
+	prepare(&w.insert, `INSERT INTO choreo_tracker_saga (saga, id, version, status, log_offset, started, updated, ended, terms, parts, tags, unknown)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`)
 	prepare(&w.update, `UPDATE choreo_tracker_saga SET version = ?2, status = ?3, log_offset = ?4, started = ?5, updated = ?6, ended = ?7,
-		terms = ?8, parts = ?9, tags = ?10 WHERE row = ?1`)
+		terms = ?8, parts = ?9, tags = ?10, unknown = ?11 WHERE row = ?1`)
 	prepare(&w.snapshot, "INSERT INTO choreo_tracker_snapshot (row, snapshot) VALUES (?1, ?2) ON CONFLICT (row) DO UPDATE SET snapshot = excluded.snapshot")
 	prepare(&w.addTerm, "INSERT INTO choreo_tracker_term (term, row) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
 	prepare(&w.dropTerm, "DELETE FROM choreo_tracker_term WHERE term = ?1 AND row = ?2")
@@ -100,20 +100,21 @@ func (w *writer) close() {
 	}
 }
 
-// put stores one saga if it is newer than what is there.
+// put stores one saga if it replaces what is there.
 func (w *writer) put(ctx context.Context, f *facts.Facts, snapshot []byte) error {
 	terms := sqltext.Terms(f)
 	var row, offset int64
+	var unknown bool
 	var had []byte
-	values := []any{f.Version, []byte(f.Status), f.Offset, f.Started, f.Updated, f.Ended, join(terms), []byte(f.Parts), []byte(f.Tags)}
-	err := w.find.QueryRowContext(ctx, []byte(f.Saga), []byte(f.ID)).Scan(&row, &offset, &had)
+	values := []any{f.Version, []byte(f.Status), f.Offset, f.Started, f.Updated, f.Ended, join(terms), []byte(f.Parts), []byte(f.Tags), f.Unknown}
+	err := w.find.QueryRowContext(ctx, []byte(f.Saga), []byte(f.ID)).Scan(&row, &offset, &unknown, &had)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		var result sql.Result
 		if result, err = w.insert.ExecContext(ctx, append([]any{[]byte(f.Saga), []byte(f.ID)}, values...)...); err == nil {
 			row, err = result.LastInsertId()
 		}
-	case err == nil && f.Offset <= offset:
+	case err == nil && !f.Replaces(offset, unknown):
 		return nil
 	case err == nil:
 		_, err = w.update.ExecContext(ctx, append([]any{row}, values...)...)

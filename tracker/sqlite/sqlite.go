@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,6 +60,9 @@ func dialect() sqltext.Dialect {
 			from := a.Add(kind)
 			return "t.term >= " + from + " AND t.term < " + a.Add(string(kind[0]+1))
 		},
+		Counts: "choreo_tracker_count",
+		OfClass: "s.saga = c.saga AND s.version = c.version AND s.status = c.status AND s.terms = c.terms AND s.ended = " +
+			strconv.FormatInt(facts.Open, 10), // as the index has it: no parameter would do
 		Key: "s.row", Payload: "JOIN choreo_tracker_snapshot p ON p.row = k.row",
 	}
 }
@@ -204,24 +208,45 @@ func (m *Model) Count(ctx context.Context, f tracker.Filter, by tracker.Group) (
 	if err != nil {
 		return nil, fail("count", err)
 	}
-	s := m.dialect.Count(filter, by)
-	rows, err := m.db.QueryContext(ctx, s.SQL, s.Args...)
+	counter := facts.NewCounter(by)
+	if filter.Timeless() {
+		err = m.countClasses(ctx, filter, counter)
+	} else {
+		err = m.countEach(ctx, filter, by, counter)
+	}
 	if err != nil {
 		return nil, fail("count", err)
 	}
-	defer rows.Close()
-	counter := facts.NewCounter(by)
-	for rows.Next() {
-		var g sqltext.Group
-		if err := rows.Scan(&g.Name, &g.Version, &g.Term, &g.Count, &g.Oldest); err != nil {
-			return nil, fail("count", err)
-		}
-		g.AddTo(counter, by)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fail("count", err)
-	}
 	return counter.Counts(), nil
+}
+
+func (m *Model) countClasses(ctx context.Context, filter *facts.Filter, counter *facts.Counter) error {
+	var class sqltext.Class
+	var terms []byte
+	return m.rows(ctx, m.dialect.CountClasses(filter), []any{&class.Saga, &class.Version, &class.Status, &terms, &class.Sagas, &class.Oldest},
+		func() { class.AddTo(counter, split(terms)) })
+}
+
+func (m *Model) countEach(ctx context.Context, filter *facts.Filter, by tracker.Group, counter *facts.Counter) error {
+	var g sqltext.Group
+	return m.rows(ctx, m.dialect.CountEach(filter, by), []any{&g.Name, &g.Version, &g.Term, &g.Count, &g.Oldest},
+		func() { g.AddTo(counter, by) })
+}
+
+// rows reads each row of an answer into the destinations, and then calls row.
+func (m *Model) rows(ctx context.Context, s sqltext.Statement, destinations []any, row func()) error {
+	rows, err := m.db.QueryContext(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(destinations...); err != nil {
+			return err
+		}
+		row()
+	}
+	return rows.Err()
 }
 
 // forgetChunk is how many sagas one transaction removes, so that others can write in between.
@@ -275,6 +300,10 @@ func (m *Model) forget(ctx context.Context, before int64) (int64, error) {
 		if err := w.remove(ctx, row, split(terms)); err != nil {
 			return 0, err
 		}
+	}
+	// Classes that have lost all their sagas stay until now, since most come back soon.
+	if _, err := tx.ExecContext(ctx, "DELETE FROM choreo_tracker_count WHERE sagas = 0"); err != nil {
+		return 0, err
 	}
 	return int64(len(old)), tx.Commit()
 }

@@ -5,9 +5,11 @@
 // Beside what the port says, the suite settles this:
 //
 //   - Snapshots belong to nobody once they have been put or returned: who changes one copies it.
-//   - Of several snapshots of one saga in one call, the one with the highest offset counts. A
-//     position never goes back. A call with a snapshot that lacks its saga or id fails, and
-//     changes nothing.
+//   - Several snapshots of one saga in one call do what they would in one call each: where the
+//     definition of all or of none is known, the one with the highest offset counts. One whose
+//     definition is Unknown replaces one that is known if its offset is higher, and then alone. A
+//     position never goes back. A call with a snapshot that lacks its saga or id fails, and changes
+//     nothing.
 //   - A saga waits for the services of the steps that are ready in Snapshot.Next and of those
 //     that are stuck or could not be undone; a parking counts, too. Empty names count nowhere.
 //   - A saga is open as long as it has no EndedAt.

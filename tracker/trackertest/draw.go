@@ -68,7 +68,7 @@ func (n names) snapshot() *rapid.Generator[*tracker.Snapshot] {
 			Status:    rapid.SampledFrom(statuses).Draw(t, "status"),
 			StartedAt: moment(t, "started"), UpdatedAt: moment(t, "updated"),
 			Partition: rapid.Int32Range(0, 3).Draw(t, "partition"), Offset: rapid.Int64Range(0, 40).Draw(t, "offset"),
-			Events: rapid.Int64Range(1, 30).Draw(t, "events"),
+			Events: rapid.Int64Range(1, 30).Draw(t, "events"), Unknown: rapid.IntRange(0, 3).Draw(t, "unknown") == 0,
 		}
 		if s.Status.Ended() {
 			ended := moment(t, "ended")

@@ -31,6 +31,8 @@ func Exercise(t *testing.T, open func(t *testing.T) Harness) {
 	}{
 		{"Put/RoundTrip", (*exercise).roundTrip},
 		{"Put/OlderChangesNothing", (*exercise).olderChangesNothing},
+		{"Put/KnownTakesThePlaceOfUnknown", (*exercise).knownForUnknown},
+		{"Put/KnownAndUnknownInOneCall", (*exercise).knownAndUnknownAtOnce},
 		{"Put/SeveralOfOneSaga", (*exercise).severalOfOneSaga},
 		{"Put/Nameless", (*exercise).nameless},
 		{"Put/LargeBatch", (*exercise).largeBatch},
@@ -63,6 +65,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Harness) {
 		{"Random/Changes", (*exercise).randomChanges},
 		{"Concurrent/WritersAndReaders", (*exercise).writersAndReaders},
 		{"Concurrent/TwoTrackersOfOnePartition", (*exercise).twoTrackers},
+		{"Concurrent/CountsDoNotDrift", (*exercise).countsDoNotDrift},
 		{"Context/Ended", (*exercise).contextEnded},
 	}
 	for _, test := range tests {

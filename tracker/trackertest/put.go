@@ -68,6 +68,84 @@ func (x *exercise) olderChangesNothing() {
 	sameCounts(x, []tracker.Count{{Count: 1, Oldest: &second.StartedAt}}, x.count(x, tracker.Filter{}, ""))
 }
 
+// told returns the saga at an offset, by a tracker that knows its definition or does not. The
+// status says which of them a list shows.
+func told(offset int64, unknown bool) *tracker.Snapshot {
+	s := saga(1)
+	s.Offset, s.Unknown = offset, unknown
+	s.Status = choreo.StatusCompensating
+	if unknown {
+		s.Status = choreo.StatusRunning
+	}
+	return s
+}
+
+// isTold checks that every way to ask shows this snapshot, and none the other.
+func (x *exercise) isTold(want *tracker.Snapshot) {
+	x.Helper()
+	got, err := x.another().Get(x.ctx, want.Saga, want.ID)
+	require.NoError(x, err)
+	same(x, []*tracker.Snapshot{want}, []*tracker.Snapshot{got})
+	same(x, []*tracker.Snapshot{want}, x.page(x, tracker.Query{Filter: tracker.Filter{Statuses: []choreo.Status{want.Status}}}).Sagas)
+	sameCounts(x, []tracker.Count{{Key: string(want.Status), Count: 1, Oldest: &want.StartedAt}}, x.count(x, tracker.Filter{}, tracker.GroupStatus))
+}
+
+// knownForUnknown puts the two in either order. A fold with the definition counts fewer events as
+// changes than one without, so that its offset may be the lower one.
+func (x *exercise) knownForUnknown() {
+	const known, unknown = false, true
+	x.put(told(50, unknown))
+	x.put(told(49, unknown))
+	x.isTold(told(50, unknown))
+	x.put(told(40, known)) // from below
+	x.isTold(told(40, known))
+	for _, offset := range []int64{40, 39} {
+		x.put(told(offset, unknown)) // of the same offset, and of a lower one
+		x.isTold(told(40, known))
+	}
+	x.put(told(39, known))
+	x.isTold(told(40, known))
+	x.put(told(41, unknown)) // something has happened since
+	x.isTold(told(41, unknown))
+	x.put(told(41, known))
+	x.isTold(told(41, known))
+	x.put(told(60, unknown))
+	x.put(told(70, known)) // from above
+	x.isTold(told(70, known))
+}
+
+func (x *exercise) knownAndUnknownAtOnce() {
+	const known, unknown = false, true
+	for i, test := range []struct {
+		there      *tracker.Snapshot
+		put        []*tracker.Snapshot
+		whichStays *tracker.Snapshot
+	}{
+		{nil, []*tracker.Snapshot{told(9, unknown), told(5, known)}, told(5, known)},
+		{nil, []*tracker.Snapshot{told(5, known), told(9, unknown)}, told(9, unknown)},
+		{nil, []*tracker.Snapshot{told(9, known), told(9, unknown), told(5, unknown)}, told(9, known)},
+		{told(7, known), []*tracker.Snapshot{told(9, unknown), told(8, unknown), told(5, known), told(6, known)}, told(6, known)},
+		{told(7, known), []*tracker.Snapshot{told(5, known), told(7, unknown)}, told(7, known)},
+		{told(7, unknown), []*tracker.Snapshot{told(9, unknown), told(6, known), told(8, unknown)}, told(8, unknown)},
+	} {
+		title := func(s *tracker.Snapshot) *tracker.Snapshot {
+			s.Saga = []string{"a", "b", "c", "d", "e", "f"}[i]
+			return s
+		}
+		if test.there != nil {
+			x.put(title(test.there))
+		}
+		for _, s := range test.put {
+			title(s)
+		}
+		x.put(test.put...)
+		want := title(test.whichStays)
+		same(x, []*tracker.Snapshot{want}, x.page(x, tracker.Query{Filter: tracker.Filter{Sagas: []string{want.Saga}}}).Sagas)
+		sameCounts(x, []tracker.Count{{Key: string(want.Status), Count: 1, Oldest: &want.StartedAt}},
+			x.count(x, tracker.Filter{Sagas: []string{want.Saga}}, tracker.GroupStatus))
+	}
+}
+
 func (x *exercise) severalOfOneSaga() {
 	a, b := saga(1), next(saga(1), instant(5))
 	c := next(b, instant(6))

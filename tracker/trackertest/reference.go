@@ -20,7 +20,7 @@ func (r *reference) put(snapshots ...*tracker.Snapshot) {
 		switch {
 		case i < 0:
 			*r = append(*r, s)
-		case s.Offset > (*r)[i].Offset:
+		case s.Offset > (*r)[i].Offset, (*r)[i].Unknown && !s.Unknown:
 			(*r)[i] = s
 		}
 	}

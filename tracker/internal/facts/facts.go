@@ -23,6 +23,7 @@ type Facts struct {
 	Saga, ID                string
 	Version                 int
 	Status                  string
+	Unknown                 bool // the definition is not known
 	Offset                  int64
 	Started, Updated, Ended int64 // nanoseconds since 1970, see Nanos
 	// Steps, Services and Codes are sorted, without repetitions and without empty ones.
@@ -44,7 +45,7 @@ func Of(s *tracker.Snapshot) (Facts, error) {
 		return Facts{}, fmt.Errorf("a snapshot has no saga or no id (%q, %q): it could not be found again", s.Saga, s.ID)
 	}
 	f := Facts{
-		Saga: Text(s.Saga), ID: Text(s.ID), Version: s.Version, Status: Text(string(s.Status)), Offset: s.Offset,
+		Saga: Text(s.Saga), ID: Text(s.ID), Version: s.Version, Status: Text(string(s.Status)), Offset: s.Offset, Unknown: s.Unknown,
 		Started: Nanos(s.StartedAt), Updated: Nanos(s.UpdatedAt), Ended: Open,
 	}
 	if s.EndedAt != nil {
@@ -84,8 +85,10 @@ func Of(s *tracker.Snapshot) (Facts, error) {
 	return f, nil
 }
 
-// Newest returns the facts of the newest snapshot of each saga, sorted by saga and id, so that
-// writers lock in one order, and with each the index of its snapshot.
+// Newest leaves out the snapshots that others of their saga, in the same call, replace. What is left
+// is sorted by saga and id, so that writers lock in one order; each is returned with its facts. A
+// saga comes more than once only where some of its snapshots are Unknown and others are not: which
+// of these stays depends on what is there, and they are to be put in the order in which they come.
 func Newest(snapshots []*tracker.Snapshot) ([]Facts, []*tracker.Snapshot, error) {
 	type pair struct {
 		facts    Facts
@@ -99,16 +102,27 @@ func Newest(snapshots []*tracker.Snapshot) ([]Facts, []*tracker.Snapshot, error)
 		}
 		pairs[i] = pair{f, s}
 	}
-	slices.SortStableFunc(pairs, func(a, b pair) int {
-		return cmp.Or(a.facts.compareName(&b.facts), cmp.Compare(b.facts.Offset, a.facts.Offset))
-	})
-	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.facts.compareName(&b.facts) == 0 })
-	facts, newest := make([]Facts, len(pairs)), make([]*tracker.Snapshot, len(pairs))
+	slices.SortStableFunc(pairs, func(a, b pair) int { return a.facts.compareName(&b.facts) })
+	facts, newest := make([]Facts, 0, len(pairs)), make([]*tracker.Snapshot, 0, len(pairs))
 	for i := range pairs {
-		facts[i], newest[i] = pairs[i].facts, pairs[i].snapshot
+		f, last := &pairs[i].facts, len(facts)-1
+		switch {
+		case last < 0 || !facts[last].Names(f) || facts[last].Unknown != f.Unknown:
+			facts, newest = append(facts, *f), append(newest, pairs[i].snapshot)
+		case f.Offset > facts[last].Offset:
+			facts[last], newest[last] = *f, pairs[i].snapshot
+		}
 	}
 	return facts, newest, nil
 }
+
+// Replaces reports whether a snapshot takes the place of one that is there.
+func (f *Facts) Replaces(offset int64, unknown bool) bool {
+	return f.Offset > offset || unknown && !f.Unknown
+}
+
+// Names reports whether two snapshots are of one saga.
+func (f *Facts) Names(o *Facts) bool { return f.compareName(o) == 0 }
 
 func (f *Facts) compareName(o *Facts) int {
 	return cmp.Or(cmp.Compare(f.Saga, o.Saga), cmp.Compare(f.ID, o.ID))

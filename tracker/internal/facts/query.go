@@ -85,6 +85,10 @@ func (f *Filter) All() bool {
 		!f.HasFrom && !f.HasTo && !f.HasUntil && f.Search == ""
 }
 
+// Timeless reports whether the filter asks for nothing that is each saga's own: a time, or what a
+// search finds.
+func (f *Filter) Timeless() bool { return !f.HasFrom && !f.HasTo && !f.HasUntil && f.Search == "" }
+
 // Match reports whether the filter chooses a saga.
 func (f *Filter) Match(s *Facts) bool {
 	return one(f.Sagas, s.Saga) && one(f.Statuses, s.Status) &&
@@ -231,8 +235,13 @@ func (c *Counter) Saga(f *Facts) {
 	if f.Ended == Open {
 		oldest = f.Started
 	}
+	c.Class(f, 1, oldest)
+}
+
+// Class counts so many sagas that have the facts of a class. oldest is Open where none of them is open.
+func (c *Counter) Class(f *Facts, count, oldest int64) {
 	for _, key := range f.Keys(c.by) {
-		c.Add(key, 1, oldest)
+		c.Add(key, count, oldest)
 	}
 }
 

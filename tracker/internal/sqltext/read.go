@@ -48,36 +48,3 @@ func (l *List) Read(run func(s Statement, row func(Row) error) error) (tracker.P
 	}
 	return page, err
 }
-
-// Group is a row that the statement of Count yields.
-type Group struct {
-	Name    []byte
-	Version int
-	Term    []byte
-	Count   int64
-	Oldest  *int64
-}
-
-// AddTo adds the row to a counter.
-func (g *Group) AddTo(c *facts.Counter, by tracker.Group) {
-	oldest := int64(facts.Open)
-	if g.Oldest != nil {
-		oldest = *g.Oldest
-	}
-	c.Add(countKey(by, string(g.Name), g.Version, string(g.Term)), g.Count, oldest)
-}
-
-// countKey returns the key that a row of Count stands for. A term begins with its kind.
-func countKey(by tracker.Group, name string, version int, term string) string {
-	switch by {
-	case tracker.GroupVersion:
-		return facts.VersionKey(name, version)
-	case tracker.GroupStep:
-		return facts.StepKey(name, version, term[1:])
-	case tracker.GroupService, tracker.GroupCode:
-		return name[1:]
-	case tracker.GroupStatus, tracker.GroupSaga:
-		return name
-	}
-	return ""
-}

@@ -34,6 +34,12 @@ type Dialect struct {
 	JoinTerms string
 	// TermKind is a condition that t.term is of a kind.
 	TermKind func(a *Args, kind string) string
+	// Counts is the table of how many sagas each class has, quoted. A class is what is the same
+	// in its sagas: saga, version, status, terms, and whether they are open.
+	Counts string
+	// OfClass is a condition that s, which is open, is of the class c; an index serves it in the
+	// order of the start.
+	OfClass string
 	// Key is the name of what identifies a row in other tables, and Payload a join of k
 	// with what yields p.snapshot.
 	Key, Payload string
@@ -314,48 +320,4 @@ func (l *List) where(a *Args, column, segment string, after *facts.Key, status s
 		}
 	}
 	return strings.Join(parts, " AND ")
-}
-
-// Count words the question how many sagas of each key a filter chooses. The rows have what the key
-// is made of ([Group]), how many, and the start of the oldest that is open, or NULL.
-func (d *Dialect) Count(f *facts.Filter, by tracker.Group) Statement {
-	a := Args{mark: d.Mark}
-	join, keys := "", "s.saga"
-	parts := []string{"1 = 1"}
-	version := "0"
-	term := "s.saga"
-	kind := ""
-	switch by {
-	case tracker.GroupStatus:
-		keys = "s.status"
-	case tracker.GroupVersion:
-		version = "s.version"
-	case tracker.GroupStep:
-		version, term, kind = "s.version", "t.term", StepTerm
-	case tracker.GroupService:
-		keys, term, kind = "t.term", "t.term", ServiceTerm
-	case tracker.GroupCode:
-		keys, term, kind = "t.term", "t.term", CodeTerm
-	case tracker.GroupSaga, "":
-	}
-	if kind != "" {
-		join = d.JoinTerms
-		parts = append(parts, d.TermKind(&a, kind))
-	}
-	if term == "s.saga" {
-		term = keys
-	}
-	for _, c := range d.conditions(f) {
-		parts = append(parts, c.word(&a, true)) // here the planner is right: all of them are read
-	}
-	open := a.Add(int64(facts.Open))
-	group := []string{keys}
-	if version != "0" {
-		group = append(group, version)
-	}
-	if term != keys {
-		group = append(group, term)
-	}
-	return Statement{fmt.Sprintf("SELECT %s, %s, %s, count(*), min(CASE WHEN s.ended = %s THEN s.started END) FROM %s s %s WHERE %s GROUP BY %s",
-		keys, version, term, open, d.Table, join, strings.Join(parts, " AND "), strings.Join(group, ", ")), a.List}
 }
