@@ -33,6 +33,7 @@ type follower struct {
 	topic   string
 	decoder decoder
 	full    chan struct{} // takes a turn of the flusher's
+	readers sync.Pool     // of *jsonReader
 
 	mu       sync.Mutex
 	courses  map[int]*course
@@ -50,6 +51,7 @@ func (t *Tracker) newFollower(saga string) *follower {
 		t: t, saga: saga, events: t.names.Events(saga), topic: t.names.Tracker(saga),
 		logger: t.config.Logger.With(zap.String("saga", saga)), full: make(chan struct{}), decoder: newDecoder(),
 		courses: map[int]*course{}, parts: map[int32]*part{}, unknown: map[*entry]struct{}{},
+		readers: sync.Pool{New: func() any { return newJSONReader() }},
 	}
 }
 
@@ -195,8 +197,10 @@ func (f *follower) loadBatch(batch []choreo.Record) {
 	size := len(batch)/runtime.GOMAXPROCS(0) + 1
 	for from := 0; from < len(batch); from += size {
 		group.Go(func() error {
+			r := f.readers.Get().(*jsonReader)
+			defer f.readers.Put(r)
 			for i := from; i < min(from+size, len(batch)); i++ {
-				all[i] = f.read(p, &batch[i])
+				all[i] = f.read(p, &batch[i], r)
 			}
 			return nil
 		})
@@ -207,7 +211,7 @@ func (f *follower) loadBatch(batch []choreo.Record) {
 	}
 }
 
-func (f *follower) read(p *part, rec *choreo.Record) loaded {
+func (f *follower) read(p *part, rec *choreo.Record, r *jsonReader) loaded {
 	key := string(rec.Key)
 	switch {
 	case rec.Value == nil:
@@ -229,14 +233,14 @@ func (f *follower) read(p *part, rec *choreo.Record) loaded {
 			open: &folding{told: &told{first: first}, before: events},
 		}}
 	}
-	var s Snapshot
-	if err := json.Unmarshal(rec.Value, &s); err != nil {
+	s, err := r.read(rec.Value)
+	if err != nil {
 		return loaded{err: err}
 	}
 	if s.ID != key || s.Saga != f.saga || s.Fold == nil || s.Version < 1 || s.Status == "" {
 		return loaded{err: errNotSnapshot}
 	}
-	return loaded{entry: f.entryOf(p, &s)}
+	return loaded{entry: f.entryOf(p, s)}
 }
 
 var errNotSnapshot = errors.New("no snapshot of this saga that a tracker wrote")
