@@ -390,11 +390,11 @@ func (r *jsonReader) sameDay() (time.Time, bool) {
 	if left[n] == '.' {
 		unit := int64(time.Second)
 		for n++; n < len(left) && isDigit(left[n]); n++ {
-			unit /= 10
+			unit /= 10 // what is less than a nanosecond is left out
 			nanos += int64(left[n]-'0') * unit
 		}
-		if unit == int64(time.Second) || unit == 0 {
-			return time.Time{}, false // there are no digits, or more than nanoseconds have
+		if unit == int64(time.Second) {
+			return time.Time{}, false // there are no digits
 		}
 	}
 	if n+2 > len(left) || string(left[n:n+2]) != `Z"` {

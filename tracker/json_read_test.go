@@ -129,24 +129,37 @@ func TestAnyTextIsReadAsEncodingJSONDoes(t *testing.T) {
 }
 
 func TestTimesAreReadAsEncodingJSONDoes(t *testing.T) {
-	r := tracker.NewJSONReader()
 	s := benchSnapshot()
-	was := string(tracker.AppendJSON(nil, s)) // its times are of one day
-	began := s.StartedAt.Format(time.RFC3339Nano)
+	was := string(tracker.AppendJSON(nil, s))
+	started, updated := s.StartedAt.Format(time.RFC3339Nano), s.UpdatedAt.Format(time.RFC3339Nano)
 	for _, at := range []string{
 		"0000-01-01T00:00:00Z", "0000-12-31T23:59:59.9Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59Z",
 		"2024-02-29T12:00:00Z", "2025-02-29T12:00:00Z", "2026-01-02T24:00:00Z", "2026-01-02T23:60:00Z", "2026-01-02T23:59:60Z",
 		"2026-01-02T1:02:03Z", "2026-01-02T01:02:03,5Z", "2026-01-02T01:02:03.Z", "2026-01-02T01:02:03.1234567891Z",
 		"2026-01-02T01:02:03.000000000Z", "2026-01-02T01:02:03+00:00", "2026-01-02T01:02:03.5-07:30", "2026-01-02T01:02:03",
-		"2026-01-02t01:02:03z", "2026-01-02 01:02:03Z", "2026-01-02T01:02:03Z ", "2026-01-02T01:02:03\\u005a", "", "x",
+		"2026-01-02t01:02:03z", "2026-01-02T01-02:03Z", "2026-01-02T01:02-03Z", "2026-01-02T0a:02:03Z", "2026-01-02 01:02:03Z", "2026-01-02T01:02:03Z ", "2026-01-02T01:02:03\\u005a", "", "x",
 		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0001:02:03Z", "1970-01-01T01:02:03Z",
 	} {
-		data := []byte(strings.Replace(was, began, at, 1))
-		for range 2 { // the second time after times of the same day
-			_ = requireSameAsJSON(t, r, data)
+		day, _, _ := strings.Cut(at, "T")
+		for _, before := range []string{started, day + "T12:00:00Z"} { // of another day, and of the same
+			data := []byte(strings.NewReplacer(started, before, updated, at).Replace(was))
 			_ = requireSameAsJSON(t, tracker.NewJSONReader(), data)
-			day, _, _ := strings.Cut(at, "T")
-			_ = requireSameAsJSON(t, r, []byte(strings.ReplaceAll(string(data), s.StartedAt.Format(time.DateOnly), day)))
+		}
+		_ = requireSameAsJSON(t, tracker.NewJSONReader(), []byte(strings.Replace(was, started, at, 1)))
+	}
+}
+
+func TestNumbersAreReadAsEncodingJSONDoes(t *testing.T) {
+	was := string(tracker.AppendJSON(nil, benchSnapshot()))
+	for _, number := range []string{
+		"0", "-0", "7", "-7", "00", "01", "-01", "", "-", "+1", "1_0", "0x1", "1.0", "1.", ".5", "0.5", "-0.5", "01.5", "1.50", "1e3", "1E-3", "0.1e1",
+		"2147483647", "2147483648", "-2147483649", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "123456789012345678901",
+		"0.1234567890123456789", "0.30000000000000004", "1797693134862315700" + strings.Repeat("0", 290), strings.Repeat("9", 400), "NaN", "null", `"1"`,
+	} {
+		for _, old := range []string{`"version":1`, `"partition":7`, `"offset":123456`, `"attempts":1`, `"duration_seconds":0.123456789`, `"first":123000`} {
+			require.Contains(t, was, old)
+			key, _, _ := strings.Cut(old, ":")
+			_ = requireSameAsJSON(t, tracker.NewJSONReader(), []byte(strings.Replace(was, old, key+":"+number, 1)))
 		}
 	}
 }
