@@ -235,7 +235,33 @@ func needsInitiator(t choreo.EventType) bool {
 // payload and the carried outputs share the record's memory. The error is a
 // [*DecodeError], and wraps [ErrUnknownType] where only the type is not known. An event
 // without a time gets the record's.
-func Decode(rec *choreo.Record) (*choreo.Event, error) {
+func Decode(rec *choreo.Record) (*choreo.Event, error) { return (*Decoder)(nil).Decode(rec) }
+
+// Decoder decodes many events. What is the same in many of them, such as the names of steps and
+// services, it makes once. The zero value is ready for use, by one goroutine at a time.
+type Decoder struct{ names map[string]string }
+
+// maxNames bounds the names that a decoder keeps.
+const maxNames = 4096
+
+// name returns a string of its own with the bytes that s shares.
+func (d *Decoder) name(s string) string {
+	if d == nil || s == "" {
+		return strings.Clone(s)
+	}
+	if kept, ok := d.names[s]; ok {
+		return kept
+	}
+	if d.names == nil || len(d.names) >= maxNames {
+		d.names = make(map[string]string)
+	}
+	s = strings.Clone(s)
+	d.names[s] = s
+	return s
+}
+
+// Decode is [Decode].
+func (d *Decoder) Decode(rec *choreo.Record) (*choreo.Event, error) {
 	head, err := ReadHead(rec)
 	if err != nil {
 		return nil, err
@@ -244,14 +270,14 @@ func Decode(rec *choreo.Record) (*choreo.Event, error) {
 		return nil, &DecodeError{Header: "value", Err: errors.New("null: an event always has a body")}
 	}
 	ev := &choreo.Event{
-		Type: head.Type, Saga: strings.Clone(head.Saga), Version: head.Version,
-		Step: strings.Clone(head.Step), Initiator: strings.Clone(head.Initiator), Target: strings.Clone(head.Target),
+		Type: head.Type, Saga: d.name(head.Saga), Version: head.Version,
+		Step: d.name(head.Step), Initiator: d.name(head.Initiator), Target: d.name(head.Target),
 		Time: rec.Time, Payload: rec.Value, Partition: rec.Partition, Offset: rec.Offset,
 	}
 	var failure choreo.Failure
 	for i := range slices.Backward(rec.Headers) {
 		h := &rec.Headers[i]
-		if err := decodeHeader(ev, &failure, h); err != nil {
+		if err := d.header(ev, &failure, h); err != nil {
 			return nil, err
 		}
 	}
@@ -262,8 +288,8 @@ func Decode(rec *choreo.Record) (*choreo.Event, error) {
 	for _, must := range []struct{ header, value string }{
 		{hID, ev.ID}, {hSource, ev.Source}, {hSubject, ev.SagaID},
 	} {
-		if err := required(must.header, must.value); err != nil {
-			return nil, err
+		if must.value == "" {
+			return nil, &DecodeError{Header: must.header, Err: errMissing}
 		}
 	}
 	if string(rec.Key) != ev.SagaID { // the order per saga hangs on the key
@@ -272,19 +298,23 @@ func Decode(rec *choreo.Record) (*choreo.Event, error) {
 	return ev, nil
 }
 
-// decodeHeader reads one header that ReadHead has not read.
-func decodeHeader(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (err error) {
+// header reads one header that ReadHead has not read.
+func (d *Decoder) header(ev *choreo.Event, failure *choreo.Failure, h *choreo.Header) (err error) {
 	switch h.Key {
 	case hID:
 		ev.ID, err = text(h)
 	case hSource:
-		ev.Source, err = text(h)
+		if err = checkText(h); err == nil {
+			ev.Source = d.name(view(h.Value))
+		}
 	case hSubject:
 		ev.SagaID, err = text(h)
 	case hCausation:
 		ev.CausationID, err = text(h)
 	case hContentType:
-		ev.ContentType, err = text(h)
+		if err = checkText(h); err == nil {
+			ev.ContentType = d.name(view(h.Value))
+		}
 	case hTime:
 		ev.Time, err = time.Parse(time.RFC3339Nano, string(h.Value))
 		ev.Time = ev.Time.UTC()
@@ -378,9 +408,16 @@ func required(header, value string) error {
 	return nil
 }
 
-func text(h *choreo.Header) (string, error) {
+func checkText(h *choreo.Header) error {
 	if !isText(view(h.Value)) {
-		return "", &DecodeError{Header: h.Key, Err: errText}
+		return &DecodeError{Header: h.Key, Err: errText}
+	}
+	return nil
+}
+
+func text(h *choreo.Header) (string, error) {
+	if err := checkText(h); err != nil {
+		return "", err
 	}
 	return string(h.Value), nil
 }
@@ -394,19 +431,24 @@ func wrong(header string, value []byte, why string) error {
 
 // isText reports whether s is a CloudEvents string that databases take as a key.
 func isText(s string) bool {
-	if len(s) > maxText || !utf8.ValidString(s) {
+	if len(s) > maxText {
 		return false
 	}
+	ascii := true
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7F {
 			return false
 		}
+		ascii = ascii && s[i] < utf8.RuneSelf
 	}
-	return true
+	return ascii || utf8.ValidString(s)
 }
 
 // storable makes s fit for text columns, which take neither broken UTF-8 nor NUL.
 func storable(s string) string {
+	if isText(s) { // as nearly all are
+		return s
+	}
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 

@@ -64,6 +64,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 	output := rapid.Custom(func(t *rapid.T) choreo.Output {
 		return choreo.Output{Step: name.Draw(t, "of"), ContentType: media.Draw(t, "media"), Data: body.Draw(t, "data")}
 	})
+	var many topics.Decoder
 	rapid.Check(t, func(t *rapid.T) {
 		ev := &choreo.Event{
 			ID: word.Draw(t, "id"), Type: rapid.SampledFrom(eventTypes).Draw(t, "type"),
@@ -111,6 +112,11 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		got, err := topics.Decode(&rec)
 		require.NoError(t, err)
 		require.Equal(t, ev, got)
+		for range 2 { // what it has seen, it knows
+			got, err = many.Decode(&rec)
+			require.NoError(t, err)
+			require.Equal(t, ev, got)
+		}
 		head, err := topics.ReadHead(&rec)
 		require.NoError(t, err)
 		require.Equal(t, topics.Head{
@@ -163,6 +169,23 @@ func TestDecodeTakesTheRecordsTimeWhereTheEventHasNone(t *testing.T) {
 	got, err := topics.Decode(&rec)
 	require.NoError(t, err)
 	require.Equal(t, rec.Time, got.Time)
+}
+
+func TestDecoderHoldsOnToNoRecord(t *testing.T) {
+	rec := topics.Encode(&choreo.Event{
+		ID: "e-1", Type: choreo.StepCompleted, Saga: "order", Version: 1, SagaID: "o-1", Step: "ship", Source: "shipping", Initiator: "orders",
+	}, "topic")
+	var d topics.Decoder
+	got, err := d.Decode(&rec)
+	require.NoError(t, err)
+	want := *got
+	for _, h := range rec.Headers {
+		for i := range h.Value {
+			h.Value[i] = 'x'
+		}
+	}
+	require.Equal(t, [5]string{"order", "o-1", "ship", "shipping", "orders"}, [5]string{got.Saga, got.SagaID, got.Step, got.Source, got.Initiator})
+	require.Equal(t, want, *got)
 }
 
 func TestDecodeIgnoresWhatItDoesNotKnow(t *testing.T) {

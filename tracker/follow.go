@@ -31,7 +31,7 @@ type follower struct {
 	logger  *zap.Logger
 	events  string // topics
 	topic   string
-	decoder decoder
+	decoder topics.Decoder
 	full    chan struct{} // takes a turn of the flusher's
 	readers sync.Pool     // of *jsonReader
 
@@ -49,7 +49,7 @@ type follower struct {
 func (t *Tracker) newFollower(saga string) *follower {
 	return &follower{
 		t: t, saga: saga, events: t.names.Events(saga), topic: t.names.Tracker(saga),
-		logger: t.config.Logger.With(zap.String("saga", saga)), full: make(chan struct{}), decoder: newDecoder(),
+		logger: t.config.Logger.With(zap.String("saga", saga)), full: make(chan struct{}),
 		courses: map[int]*course{}, parts: map[int32]*part{}, unknown: map[*entry]struct{}{},
 		readers: sync.Pool{New: func() any { return newJSONReader() }},
 	}
