@@ -378,7 +378,7 @@ func (r *jsonReader) time() (t time.Time) {
 func (r *jsonReader) sameDay() (time.Time, bool) {
 	left := r.in[r.at:]
 	const clock, fraction = len(`"` + dateLayout), len(`"` + dateLayout + "15:04:05")
-	if len(left) < fraction+2 || left[0] != '"' || string(left[1:clock]) != string(r.date[:]) ||
+	if len(left) < fraction+2 || left[0] != '"' || !bytes.Equal(left[1:clock], r.date[:]) ||
 		left[clock+2] != ':' || left[clock+5] != ':' {
 		return time.Time{}, false
 	}
