@@ -54,7 +54,7 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		err = fmt.Errorf("there is no role %q", t.Role)
 	}
 	if err != nil {
-		return errors.Join(out.Encode(answer{Error: err.Error()}))
+		return out.Encode(answer{Error: err.Error()})
 	}
 	return nil
 }
@@ -90,7 +90,8 @@ func (c *closers) child(ctx context.Context, name string, t *task) (*child, erro
 	p := &child{name: name, command: command, in: json.NewEncoder(stdin), stdin: stdin, out: json.NewDecoder(bufio.NewReader(stdout))}
 	c.add(p.close)
 	// On stdin, since anybody may read a command line, and the DSN may hold a password.
-	return p, p.tell(t)
+	err = p.tell(t)
+	return p, err
 }
 
 func (p *child) tell(line any) error {

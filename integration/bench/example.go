@@ -25,7 +25,7 @@ type exampleReport struct {
 // of it kept in a folder.
 func measureOrder(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	dir, err := open.tempDir()
 	if err != nil {
 		return err

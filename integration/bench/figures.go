@@ -19,7 +19,7 @@ const (
 // metric is a figure as it is known before it is measured.
 type metric struct {
 	name string
-	what string
+	what string // may name sizes, as {in-flight}
 	unit string
 	kind kind
 	// target is what a bar or goal asks for: at most this much where less is better, at
@@ -48,14 +48,14 @@ var bars = []metric{
 	{"real.hop-p50", "step hop, idle, Kafka: p50", millis, bar, 3, true},
 	{"real.hop-p99", "step hop, idle, Kafka: p99", millis, bar, 8, true},
 	{"real.saga-p50", "five-step saga, idle, Kafka: p50", millis, bar, 15, true},
-	{"relay.rows", "relay from a backlog to Kafka", "rows/s", bar, 60_000, false},
+	{"relay.rows", "relay from a backlog of {backlog} rows to Kafka", "rows/s", bar, 60_000, false},
 	{"skipped.kafka", "events that a participant skips, Kafka", perSecond, bar, 1e6, false},
-	{"skipped.kafka-allocations", "allocations each", "", bar, none, true},
+	{"skipped.kafka-allocations", "allocations of an event skipped, Kafka", "", bar, none, true},
 	{"skipped.embedded", "events that a participant skips, embedded broker", perSecond, bar, 1e6, false},
-	{"skipped.embedded-allocations", "allocations each", "", bar, none, true},
-	{"old-rows.against-empty", "throughput with old rows, against empty databases", ratio, bar, 0.95, false},
-	{"in-flight.rss", "memory of a participant with sagas in flight", "MB", bar, 150, true},
-	{"hot-rows.against-uncontended", "throughput on hot rows, against uncontended", ratio, bar, 0.8, false},
+	{"skipped.embedded-allocations", "allocations of an event skipped, embedded broker", "", bar, none, true},
+	{"old-rows.against-empty", "throughput with {old-steps} old step rows, against none", ratio, bar, 0.95, false},
+	{"in-flight.rss", "memory of a participant, {in-flight} sagas in flight", "MB", bar, 150, true},
+	{"hot-rows.against-uncontended", "throughput on {hot-rows} hot rows, against uncontended", ratio, bar, 0.8, false},
 }
 
 // burstSettings are the settings in which sagas are run in one process.

@@ -15,7 +15,7 @@ import (
 // one has the load started in that of orders, and waits until all is at rest.
 func measureFour(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	at := b.place("four", b.brokers)
 	at.Connections = 12
 	watched := *at
@@ -83,7 +83,7 @@ func (p *processes) burst(ctx context.Context, l load) (time.Duration, error) {
 // serveLoads runs a service, and starts each load that it is told.
 func serveLoads(ctx context.Context, t *task, lines *json.Decoder, say func(map[string]float64) error) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	s, err := open.real(ctx, &t.Place, attach)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 // that transactions of different processes would meet.
 func measureHotRows(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	at := b.place("hot-rows", b.brokers)
 	at.Instances, at.Connections = 2, 8
 	s, err := open.real(ctx, at, create)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 )
 
 // measureInFlight measures the memory of a process with many sagas in flight: they are
@@ -15,7 +16,7 @@ import (
 // much longer than all else that it is measured once.
 func measureInFlight(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	at := b.place("in-flight", b.brokers)
 	at.Services = []string{orders}
 	if _, err := open.real(ctx, at, create); err != nil {
@@ -39,7 +40,7 @@ func measureInFlight(ctx context.Context, b *bench) (err error) {
 // hold starts sagas that cannot go on, and says what memory this process then has.
 func hold(ctx context.Context, t *task, say func(map[string]float64) error) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	s, err := open.real(ctx, &t.Place, attach)
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func hold(ctx context.Context, t *task, say func(map[string]float64) error) (err
 	if err := sys.launch(ctx, &load{Run: newUUID(), Sagas: t.Sagas, Rows: accounts}); err != nil {
 		return err
 	}
-	err = until(ctx, func() (bool, error) {
+	err = untilEvery(ctx, 100*time.Millisecond, func() (bool, error) {
 		total, err := s.total(ctx, orders) // the first step of each adds 1
 		if err != nil || total < int64(t.Sagas) {
 			return false, errors.Join(err, sys.failure())

@@ -22,7 +22,7 @@ import (
 // Choreo, in the same run.
 func measureLimits(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	if err := b.postgresLimits(ctx, &open); err != nil {
 		return fmt.Errorf("bare pgx: %w", err)
 	}
@@ -114,56 +114,58 @@ func (b *bench) sqliteLimits(ctx context.Context, open *closers) error {
 		if _, err := db.ExecContext(ctx, `CREATE TABLE outbox (seq INTEGER PRIMARY KEY, payload BLOB NOT NULL)`); err != nil {
 			return err
 		}
-		db.SetMaxOpenConns(1)
-		statements, err := prepareSQLite(ctx, db)
-		if err != nil {
+		if err := b.sqliteLimit(ctx, name, db); err != nil {
 			return err
-		}
-		for range b.Runs {
-			for _, size := range sqliteSizes {
-				steps, begin := 0, time.Now()
-				for time.Since(begin) < b.limitFor() {
-					if err := sqliteSteps(ctx, db, statements, size); err != nil {
-						return err
-					}
-					steps += size
-				}
-				b.add(fmt.Sprintf("limits.sqlite-%s-%d", name, size), rate(steps, time.Since(begin)))
-			}
-		}
-		for _, s := range statements {
-			open.add(s.Close)
 		}
 	}
 	return nil
 }
 
-// prepareSQLite prepares the business statement and that of the outbox.
-func prepareSQLite(ctx context.Context, db *sql.DB) (statements [2]*sql.Stmt, err error) {
-	if statements[0], err = db.PrepareContext(ctx, `UPDATE account SET balance = balance + 1 WHERE id = ?`); err != nil {
-		return statements, err
-	}
-	statements[1], err = db.PrepareContext(ctx, `INSERT INTO outbox (payload) VALUES (?)`)
-	return statements, err
-}
-
-// sqliteSteps is one transaction of so many steps.
-func sqliteSteps(ctx context.Context, db *sql.DB, statements [2]*sql.Stmt, size int) error {
-	tx, err := db.BeginTx(ctx, nil)
+// sqliteLimit measures steps on one connection with prepared statements.
+func (b *bench) sqliteLimit(ctx context.Context, name string, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }()
-	update, insert := tx.StmtContext(ctx, statements[0]), tx.StmtContext(ctx, statements[1])
-	for range size {
-		if _, err := update.ExecContext(ctx, rand.IntN(accounts)); err != nil {
+	defer func() { _ = conn.Close() }() // it goes back to the pool
+	update, err := conn.PrepareContext(ctx, `UPDATE account SET balance = balance + 1 WHERE id = ?`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = update.Close() }()
+	insert, err := conn.PrepareContext(ctx, `INSERT INTO outbox (payload) VALUES (?)`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = insert.Close() }()
+	transaction := func(steps int) error {
+		if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 			return err
 		}
-		if _, err := insert.ExecContext(ctx, payload); err != nil {
-			return err
+		for range steps {
+			if _, err := update.ExecContext(ctx, rand.IntN(accounts)); err != nil {
+				return err
+			}
+			if _, err := insert.ExecContext(ctx, payload); err != nil {
+				return err
+			}
+		}
+		_, err := conn.ExecContext(ctx, `COMMIT`)
+		return err
+	}
+	for range b.Runs {
+		for _, size := range sqliteSizes {
+			steps, begin := 0, time.Now()
+			for time.Since(begin) < b.limitFor() {
+				if err := transaction(size); err != nil {
+					return err
+				}
+				steps += size
+			}
+			b.add(fmt.Sprintf("limits.sqlite-%s-%d", name, size), rate(steps, time.Since(begin)))
 		}
 	}
-	return tx.Commit()
+	return nil
 }
 
 // kafkaLimits measures records of about the size of an event.

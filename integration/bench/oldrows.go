@@ -15,7 +15,7 @@ import (
 // ended with those on databases that held none.
 func measureOldRows(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	empty, stopEmpty, err := b.startBeside(ctx, &open, "empty", func(*place) error { return nil })
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,6 +45,23 @@ type sizes struct {
 
 func (s *sizes) limitFor() time.Duration { return time.Duration(s.LimitMillis) * time.Millisecond }
 
+// named fills in the sizes that a text names.
+func (s *sizes) named(text string) string {
+	count := func(n int) string { return grouped(strconv.Itoa(n)) }
+	return strings.NewReplacer("{backlog}", count(s.Backlog), "{old-steps}", count(s.OldSteps),
+		"{in-flight}", count(s.InFlight), "{hot-rows}", count(s.HotRows)).Replace(text)
+}
+
+// reduced reports whether a size is below that of the bars.
+func (s *sizes) reduced() bool {
+	for _, f := range sizeFlags {
+		if own, full := *s, whole; *f.of(&own) < *f.of(&full) && f.name != "limit-ms" {
+			return true
+		}
+	}
+	return false
+}
+
 // whole are the sizes of the bars, and quick those that only show that all of it works.
 var (
 	whole = sizes{
@@ -70,24 +88,28 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.postgres, "postgres", os.Getenv("CHOREO_TEST_POSTGRES"), "DSN of PostgreSQL, of a role that may create schemas")
 	flags.StringVar(&output, "output", "table", "table or json")
 	flags.StringVar(&o.chart, "chart", "", "draw this report, made by --output json, as SVG in place of measuring")
-	set := numberFlags(flags, &o.sizes)
+	for _, f := range sizeFlags {
+		flags.IntVar(f.of(&o.sizes), f.name, *f.of(&o.sizes), f.usage)
+	}
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
 	if small {
 		given := o.sizes
 		o.sizes = quick
-		flags.Visit(func(f *flag.Flag) {
-			if n := set[f.Name]; n != nil {
-				*n(&o.sizes) = *n(&given)
+		flags.Visit(func(visited *flag.Flag) {
+			for _, f := range sizeFlags {
+				if f.name == visited.Name {
+					*f.of(&o.sizes) = *f.of(&given)
+				}
 			}
 		})
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for name, n := range set {
-		if *n(&o.sizes) < 1 && name != "refused" {
-			fault("--%s is %d: use a positive number", name, *n(&o.sizes))
+	for _, f := range sizeFlags {
+		if n := *f.of(&o.sizes); n < 1 && f.name != "refused" {
+			fault("--%s is %d: use a positive number", f.name, n)
 		}
 	}
 	if o.Refused < 0 || o.Refused > 100 {
@@ -111,34 +133,26 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if brokers != "" {
 		o.brokers = strings.Split(brokers, ",")
 	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return &o, errors.Join(faults...)
 }
 
-// numberFlags defines the flags of the sizes, and returns where each is.
-func numberFlags(flags *flag.FlagSet, s *sizes) map[string]func(*sizes) *int {
-	set := make(map[string]func(*sizes) *int)
-	for _, f := range []struct {
-		name, usage string
-		of          func(*sizes) *int
-	}{
-		{"runs", "runs of each figure; the median is reported", func(s *sizes) *int { return &s.Runs }},
-		{"sagas", "sagas of a run", func(s *sizes) *int { return &s.Sagas }},
-		{"refused", "percentage of sagas that are refused at their fourth step and undone", func(s *sizes) *int { return &s.Refused }},
-		{"idle", "sagas of a run that go one after another, for the idle figures", func(s *sizes) *int { return &s.Idle }},
-		{"orders", "orders of a run of examples/order", func(s *sizes) *int { return &s.Orders }},
-		{"backlog", "outbox rows of the relay's figure", func(s *sizes) *int { return &s.Backlog }},
-		{"skipped", "events of the figure of those that are skipped", func(s *sizes) *int { return &s.Skipped }},
-		{"old-steps", "old step rows, over all databases", func(s *sizes) *int { return &s.OldSteps }},
-		{"old-sagas", "ended sagas in the initiator's database", func(s *sizes) *int { return &s.OldSagas }},
-		{"in-flight", "sagas in flight of the figure of memory", func(s *sizes) *int { return &s.InFlight }},
-		{"hot-rows", "rows that all steps of a service write to, in the figure of contention", func(s *sizes) *int { return &s.HotRows }},
-		{"limit-ms", "how long each limit of the machine is measured in a run", func(s *sizes) *int { return &s.LimitMillis }},
-	} {
-		set[f.name] = f.of
-		flags.IntVar(f.of(s), f.name, *f.of(s), f.usage)
-	}
-	return set
+// sizeFlags are the flags of the sizes.
+var sizeFlags = []struct {
+	name, usage string
+	of          func(*sizes) *int
+}{
+	{"runs", "runs of each figure; the median is reported", func(s *sizes) *int { return &s.Runs }},
+	{"sagas", "sagas of a run", func(s *sizes) *int { return &s.Sagas }},
+	{"refused", "percentage of sagas that are refused at their fourth step and undone", func(s *sizes) *int { return &s.Refused }},
+	{"idle", "sagas of a run that go one after another, for the idle figures", func(s *sizes) *int { return &s.Idle }},
+	{"orders", "orders of a run of examples/order", func(s *sizes) *int { return &s.Orders }},
+	{"backlog", "outbox rows of the relay's figure", func(s *sizes) *int { return &s.Backlog }},
+	{"skipped", "events of the figure of those that are skipped", func(s *sizes) *int { return &s.Skipped }},
+	{"old-steps", "old step rows, over all databases", func(s *sizes) *int { return &s.OldSteps }},
+	{"old-sagas", "ended sagas in the initiator's database", func(s *sizes) *int { return &s.OldSagas }},
+	{"in-flight", "sagas in flight of the figure of memory", func(s *sizes) *int { return &s.InFlight }},
+	{"hot-rows", "rows that all steps of a service write to, in the figure of contention", func(s *sizes) *int { return &s.HotRows }},
+	{"limit-ms", "how long each limit of the machine is measured in a run", func(s *sizes) *int { return &s.LimitMillis }},
 }
 
 // reach is how long a server may take to answer at first.

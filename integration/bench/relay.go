@@ -26,7 +26,7 @@ const rowsOfSaga = 4
 // reads the topic back to see whether each saga's came in order.
 func measureRelay(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	log, err := open.kafka(b.brokers)
 	if err != nil {
 		return err
@@ -230,7 +230,7 @@ func (c *orderCheck) see(key, value []byte) error {
 	}
 	c.seen[n] = true
 	c.unique++
-	if last, any := c.last[string(key)]; any && n < last {
+	if last, before := c.last[string(key)]; before && n < last {
 		return fmt.Errorf("row %d of saga %s comes after row %d: the order of a saga is lost", n, key, last)
 	}
 	c.last[string(key)] = n

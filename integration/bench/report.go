@@ -17,9 +17,11 @@ type report struct {
 	At      time.Time `json:"at"`
 	Seconds float64   `json:"seconds"` // that the whole run took
 	Sizes   sizes     `json:"sizes"`
-	Bars    []figure  `json:"bars"`
-	Details []figure  `json:"details"`
-	Limits  []figure  `json:"limits"`
+	// Reduced: some size is below that for which the bars are set.
+	Reduced bool     `json:"reduced"`
+	Bars    []figure `json:"bars"`
+	Details []figure `json:"details"`
+	Limits  []figure `json:"limits"`
 }
 
 // figure is a metric that was measured. Its value is the median of the runs.
@@ -45,7 +47,7 @@ type target struct {
 // newReport sorts what was measured by the catalog.
 func newReport(s sizes, got values) (*report, error) {
 	r := &report{
-		Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), Sizes: s,
+		Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), Sizes: s, Reduced: s.reduced(),
 		Bars: []figure{}, Details: []figure{}, Limits: []figure{},
 	}
 	for name, runs := range got {
@@ -58,7 +60,7 @@ func newReport(s sizes, got values) (*report, error) {
 		if len(runs) == 0 {
 			continue
 		}
-		f := figure{Name: m.name, What: m.what, Unit: m.unit, Value: median(runs), Runs: runs}
+		f := figure{Name: m.name, What: s.named(m.what), Unit: m.unit, Value: median(runs), Runs: runs}
 		switch m.kind {
 		case bar, goal:
 			f.Target = &target{Value: m.target, AtMost: m.less, Goal: m.kind == goal, Met: meets(f.Value, m.target, m.less)}

@@ -23,11 +23,13 @@ type closers []func() error
 
 func (c *closers) add(f func() error) { *c = append(*c, f) }
 
-// closeTo closes all and adds to err what went wrong.
-func (c *closers) closeTo(err *error) {
+// close closes all.
+func (c *closers) close() error {
+	var faults []error
 	for _, f := range slices.Backward(*c) {
-		*err = errors.Join(*err, f())
+		faults = append(faults, f())
 	}
+	return errors.Join(faults...)
 }
 
 // tempDir makes a folder that is removed at the end.
@@ -62,7 +64,7 @@ func (c *closers) embedded(dir string) (addresses []string, err error) {
 // measureMemory measures log and stores in memory, which is Choreo's own cost.
 func measureMemory(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	log := memorylog.New(memorylog.Options{})
 	open.add(log.Close)
 	s := &setting[*memory.Tx]{
@@ -111,7 +113,7 @@ func balanceOf(tx *memory.Tx, account int) (int64, error) {
 // measureEmbeddedSQLite measures the embedded broker, and a SQLite file a service.
 func measureEmbeddedSQLite(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	dir, err := open.tempDir()
 	if err != nil {
 		return err
@@ -171,7 +173,7 @@ func (c *closers) sqlite(ctx context.Context, path string, config *sqlite.OpenCo
 // measureEmbeddedPostgres measures the embedded broker, and a schema of PostgreSQL a service.
 func measureEmbeddedPostgres(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	dir, err := open.tempDir()
 	if err != nil {
 		return err
@@ -191,7 +193,7 @@ func measureEmbeddedPostgres(ctx context.Context, b *bench) (err error) {
 // statements beside.
 func measureReal(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	s, err := open.real(ctx, b.place("real", b.brokers), create)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ const bystander = "bystander"
 // it: on Kafka, on the embedded broker, and without a log between.
 func measureSkipped(ctx context.Context, b *bench) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	dir, err := open.tempDir()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func measureSkipped(ctx context.Context, b *bench) (err error) {
 
 func (b *bench) measureSkippedOn(ctx context.Context, name string, brokers []string) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	log, err := open.kafka(brokers)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func eventRecord(i int, topic string) choreo.Record {
 // how long it took: from when it had its partitions until all offsets were committed.
 func skipIn(ctx context.Context, log topics.Log, names topics.Names, t *task) (said map[string]float64, took time.Duration, err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	service := t.Place.Services[0]
 	skipper, err := open.child(ctx, service, t)
 	if err != nil {
@@ -143,7 +143,7 @@ func skipIn(ctx context.Context, log topics.Log, names topics.Names, t *task) (s
 // from when it had its partitions until it is told to end.
 func skip(ctx context.Context, t *task, lines *json.Decoder, say func(map[string]float64) error) (err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	log, err := open.kafka(t.Place.Brokers)
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func newBystander(log topics.Log, namespace, service string) (*participant.Parti
 // from records in memory through the decision and the lanes to the offsets.
 func skipAlone(ctx context.Context, n int) (perSecond float64, err error) {
 	var open closers
-	defer open.closeTo(&err)
+	defer func() { err = errors.Join(err, open.close()) }()
 	log := memorylog.New(memorylog.Options{})
 	open.add(log.Close)
 	names, err := openTopics(ctx, log, bystander)

@@ -213,7 +213,12 @@ func (s *setting[Tx]) rest(ctx context.Context, d *done) error {
 
 // until asks until it holds, or there is an error, or ctx ends.
 func until(ctx context.Context, holds func() (bool, error)) error {
-	every := time.NewTicker(lookEvery)
+	return untilEvery(ctx, lookEvery, holds)
+}
+
+// untilEvery is until for questions that cost more.
+func untilEvery(ctx context.Context, interval time.Duration, holds func() (bool, error)) error {
+	every := time.NewTicker(interval)
 	defer every.Stop()
 	for {
 		if ok, err := holds(); ok || err != nil {

@@ -31,6 +31,9 @@ func (r *report) writeTable(w io.Writer) error {
 			fmt.Fprintf(t, "%s\t%s\n", list.figures[i].What, list.figures[i].text())
 		}
 	}
+	if r.Reduced {
+		fmt.Fprint(t, "\nLess was measured than the bars are set for: see --help for the sizes.\n")
+	}
 	return t.Flush()
 }
 
@@ -66,6 +69,8 @@ func amount(value float64, unit string) string {
 	digits := 0
 	switch size := math.Abs(value); {
 	case value == math.Trunc(value):
+	case size < 0.1:
+		digits = 4
 	case size < 10:
 		digits = 2
 	case size < 100:
