@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -165,7 +167,12 @@ func TestChildRefuses(t *testing.T) {
 // TestMemory measures a part that needs no server, from the flags to the report.
 func TestMemory(t *testing.T) {
 	var out, progress bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"--quick", "--runs", "2", "--only", "memory", "--output", "json"}, &out, &progress))
+	saved := filepath.Join(t.TempDir(), "report.json")
+	require.NoError(t, os.WriteFile(saved, bytes.Repeat([]byte("an earlier report "), 1000), 0o600))
+	require.NoError(t, run(t.Context(), []string{"--quick", "--runs", "2", "--only", "memory", "--output", "json", "--save", saved}, &out, &progress))
+	file, err := os.ReadFile(saved)
+	require.NoError(t, err)
+	require.Equal(t, out.String(), string(file))
 	var r report
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
 	var names []string

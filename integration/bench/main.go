@@ -41,6 +41,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := o.checkServers(ctx); err != nil {
 		return err
 	}
+	var saved *os.File
+	if o.save != "" { // now, and not after minutes of measuring, it shows whether it can be written
+		if saved, err = os.OpenFile(o.save, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
+			return fmt.Errorf("--save: %w", err)
+		}
+		defer func() { _ = saved.Close() }() // after it was synced
+	}
 	began := time.Now()
 	got, err := measure(ctx, o, stderr)
 	if err != nil {
@@ -51,6 +58,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r.At, r.Seconds = began.UTC().Truncate(time.Second), time.Since(began).Round(time.Second).Seconds()
+	if saved != nil {
+		if err := errors.Join(saved.Truncate(0), r.writeJSON(saved), saved.Sync()); err != nil {
+			return fmt.Errorf("--save: %w", err)
+		}
+	}
 	if o.json {
 		return r.writeJSON(stdout)
 	}

@@ -22,6 +22,7 @@ type options struct {
 	brokers  []string
 	postgres string
 	json     bool
+	save     string // where the report goes as JSON, besides
 	chart    string // a report to draw, in place of measuring
 	sizes
 }
@@ -87,6 +88,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&brokers, "brokers", os.Getenv("CHOREO_TEST_BROKERS"), "brokers of Kafka, as host:port,…")
 	flags.StringVar(&o.postgres, "postgres", os.Getenv("CHOREO_TEST_POSTGRES"), "DSN of PostgreSQL, of a role that may create schemas")
 	flags.StringVar(&output, "output", "table", "table or json")
+	flags.StringVar(&o.save, "save", "", "write the report to this file, too, as JSON")
 	flags.StringVar(&o.chart, "chart", "", "draw this report, made by --output json, as SVG in place of measuring")
 	for _, f := range sizeFlags {
 		flags.IntVar(f.of(&o.sizes), f.name, *f.of(&o.sizes), f.usage)

@@ -182,11 +182,14 @@ const settleWithin = 30 * time.Second
 // leaves them, every outbox is empty, and no saga is open. In this order: the last commits
 // write to the outboxes.
 func (s *setting[Tx]) rest(ctx context.Context, d *done) error {
-	for service := range s.stores {
+	for service, stores := range s.stores {
 		var total int64
 		settling, cancel := context.WithTimeout(ctx, settleWithin)
 		err := until(settling, func() (_ bool, err error) {
 			total, err = s.total(settling, service)
+			if err != nil && stores[0].Transient(err) { // a last commit came between
+				return false, nil
+			}
 			return total == d.total(service), err
 		})
 		cancel()
