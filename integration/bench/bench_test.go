@@ -186,6 +186,18 @@ func TestMemory(t *testing.T) {
 	assert.Contains(t, progress.String(), "measuring memory")
 }
 
+// What cannot be written shows before anything is measured.
+func TestOutputs(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing", "file")
+	for _, flag := range []string{"--save", "--cpuprofile"} {
+		var progress bytes.Buffer
+		err := run(t.Context(), []string{"--only", "memory", flag, missing}, io.Discard, &progress)
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.ErrorContains(t, err, flag)
+		assert.Empty(t, progress.String())
+	}
+}
+
 // capturedLog hands out what a consumer keeps.
 type capturedLog struct {
 	topics.Log

@@ -10,9 +10,14 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 )
 
-// dropTopics deletes the topics of this run, and its consumer groups.
+// client speaks to the cluster beside Choreo.
+func (b *bench) client() *kafkago.Client {
+	return &kafkago.Client{Addr: kafkago.TCP(b.brokers...), Transport: &kafkago.Transport{}}
+}
+
+// dropTopics deletes the topics of this run.
 func (b *bench) dropTopics(ctx context.Context) error {
-	client := &kafkago.Client{Addr: kafkago.TCP(b.brokers...), Transport: &kafkago.Transport{}}
+	client := b.client()
 	have, err := client.Metadata(ctx, &kafkago.MetadataRequest{})
 	if err != nil {
 		return fmt.Errorf("topics %s… are left behind: %w", b.namespace(""), err)
@@ -23,36 +28,43 @@ func (b *bench) dropTopics(ctx context.Context) error {
 			topics = append(topics, t.Name)
 		}
 	}
+	if len(topics) == 0 {
+		return nil
+	}
+	res, err := client.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: topics})
+	if err != nil {
+		return fmt.Errorf("topics %s… are left behind: %w", b.namespace(""), err)
+	}
 	var faults []error
-	if len(topics) > 0 {
-		res, err := client.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: topics})
+	for topic, err := range res.Errors {
 		if err != nil {
-			return fmt.Errorf("topics %s… are left behind: %w", b.namespace(""), err)
-		}
-		for topic, err := range res.Errors {
-			if err != nil {
-				faults = append(faults, fmt.Errorf("topic %s is left behind: %w", topic, err))
-			}
+			faults = append(faults, fmt.Errorf("topic %s is left behind: %w", topic, err))
 		}
 	}
+	return errors.Join(faults...)
+}
+
+// dropGroups deletes the consumer groups of this run. A member that could not say that it
+// leaves belongs to its group until its session is over, which is waited for.
+func (b *bench) dropGroups(ctx context.Context) error {
+	client := b.client()
 	var left error
-	err = until(ctx, func() (bool, error) {
-		left, err = b.dropGroups(ctx, client)
+	err := untilEvery(ctx, groupsEvery, func() (_ bool, err error) {
+		left, err = b.dropIdleGroups(ctx, client)
 		return left == nil, err
 	})
 	if err != nil {
-		faults = append(faults, fmt.Errorf("consumer groups %s… are left behind: %w", b.namespace(""), errors.Join(err, left)))
+		return fmt.Errorf("consumer groups %s… are left behind: %w", b.namespace(""), errors.Join(err, left))
 	}
-	return errors.Join(faults...)
+	return nil
 }
 
 // owns reports whether a topic or a group belongs to this run.
 func (b *bench) owns(name string) bool { return strings.HasPrefix(name, b.namespace("")) }
 
-// dropGroups deletes the consumer groups of this run. It returns as left why some are there
-// still: a member that could not say that it leaves belongs to its group until its session
-// is over.
-func (b *bench) dropGroups(ctx context.Context, client *kafkago.Client) (left, err error) {
+// dropIdleGroups deletes those that have no member, and returns as left why others are there
+// still.
+func (b *bench) dropIdleGroups(ctx context.Context, client *kafkago.Client) (left, err error) {
 	have, err := client.ListGroups(ctx, &kafkago.ListGroupsRequest{})
 	if err != nil {
 		return nil, err
@@ -80,6 +92,9 @@ func (b *bench) dropGroups(ctx context.Context, client *kafkago.Client) (left, e
 	return left, nil
 }
 
-// dropWithin is how long taking away what a part left behind may take: longer than a session
-// of a consumer group.
-const dropWithin = time.Minute
+const (
+	// dropWithin is how long taking away what is left behind may take: longer than a session
+	// of a consumer group.
+	dropWithin  = time.Minute
+	groupsEvery = 200 * time.Millisecond
+)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -41,15 +42,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := o.checkServers(ctx); err != nil {
 		return err
 	}
-	var saved *os.File
-	if o.save != "" { // now, and not after minutes of measuring, it shows whether it can be written
-		if saved, err = os.OpenFile(o.save, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
-			return fmt.Errorf("--save: %w", err)
-		}
-		defer func() { _ = saved.Close() }() // after it was synced
+	saved, err := openOutput(o.save)
+	if err != nil {
+		return fmt.Errorf("--save: %w", err)
 	}
+	defer func() { _ = saved.Close() }() // after it was synced
 	began := time.Now()
-	got, err := measure(ctx, o, stderr)
+	got, err := profiled(o.profile, func() (values, error) { return measure(ctx, o, stderr) })
 	if err != nil {
 		return err
 	}
@@ -67,6 +66,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return r.writeJSON(stdout)
 	}
 	return r.writeTable(stdout)
+}
+
+// openOutput makes a file, or opens one to be written over: before anything is measured, so that it
+// shows at once where that cannot be. Without a path it returns nil.
+func openOutput(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+}
+
+// profiled writes a CPU profile of what it does to a file, if one is named.
+func profiled(path string, do func() (values, error)) (got values, err error) {
+	file, err := openOutput(path)
+	if err == nil && file != nil {
+		if err = file.Truncate(0); err == nil {
+			err = pprof.StartCPUProfile(file)
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, file.Close())
+		}()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--cpuprofile: %w", err)
+	}
+	return do()
 }
 
 // draw draws a report that stands in a file.

@@ -23,6 +23,7 @@ type options struct {
 	postgres string
 	json     bool
 	save     string // where the report goes as JSON, besides
+	profile  string // where the CPU profile of this process goes
 	chart    string // a report to draw, in place of measuring
 	sizes
 }
@@ -70,8 +71,8 @@ var (
 		OldSteps: 2_000_000, OldSagas: 1_000_000, InFlight: 100_000, HotRows: 10, LimitMillis: 300,
 	}
 	quick = sizes{
-		Runs: 1, Sagas: 100, Refused: 20, Idle: 5, Orders: 100, Backlog: 2000, Skipped: 20_000,
-		OldSteps: 5000, OldSagas: 2500, InFlight: 500, HotRows: 10, LimitMillis: 20,
+		Runs: 1, Sagas: 40, Refused: 20, Idle: 3, Orders: 50, Backlog: 2000, Skipped: 20_000,
+		OldSteps: 5000, OldSagas: 2500, InFlight: 200, HotRows: 10, LimitMillis: 20,
 	}
 )
 
@@ -89,6 +90,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.postgres, "postgres", os.Getenv("CHOREO_TEST_POSTGRES"), "DSN of PostgreSQL, of a role that may create schemas")
 	flags.StringVar(&output, "output", "table", "table or json")
 	flags.StringVar(&o.save, "save", "", "write the report to this file, too, as JSON")
+	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of this process to this file, for go tool pprof")
 	flags.StringVar(&o.chart, "chart", "", "draw this report, made by --output json, as SVG in place of measuring")
 	for _, f := range sizeFlags {
 		flags.IntVar(f.of(&o.sizes), f.name, *f.of(&o.sizes), f.usage)

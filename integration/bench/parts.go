@@ -58,14 +58,24 @@ type bench struct {
 func measure(ctx context.Context, o *options, progress io.Writer) (values, error) {
 	b := &bench{options: o, values: make(values), id: strings.ToLower(rand.Text()[:8])}
 	b.note = func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
+	err := b.runAll(ctx)
+	if slices.ContainsFunc(parts, func(p part) bool { return p.kafka && slices.Contains(o.parts, p.name) }) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropWithin)
+		defer cancel()
+		err = errors.Join(err, b.dropGroups(ctx))
+	}
+	return b.values, err
+}
+
+func (b *bench) runAll(ctx context.Context) error {
 	for i := range parts {
-		if p := &parts[i]; slices.Contains(o.parts, p.name) {
+		if p := &parts[i]; slices.Contains(b.parts, p.name) {
 			if err := b.run(ctx, p); err != nil {
-				return nil, fmt.Errorf("%s: %w", p.name, err)
+				return fmt.Errorf("%s: %w", p.name, err)
 			}
 		}
 	}
-	return b.values, nil
+	return nil
 }
 
 // run measures a part and takes away what it leaves behind.
