@@ -10,14 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/choreo-go/choreo/choreo"
-	"github.com/choreo-go/choreo/topics"
-	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
 
 func TestParse(t *testing.T) {
@@ -196,92 +191,6 @@ func TestOutputs(t *testing.T) {
 		require.ErrorContains(t, err, flag)
 		assert.Empty(t, progress.String())
 	}
-}
-
-// capturedLog hands out what a consumer keeps.
-type capturedLog struct {
-	topics.Log
-	keep chan func(*choreo.Record) bool
-}
-
-func (c *capturedLog) Consume(ctx context.Context, config topics.ConsumeConfig, _ topics.Handler) error {
-	c.keep <- config.Keep
-	<-ctx.Done()
-	return nil
-}
-
-// decision returns how a participant that owns no step decides on records, and some of them.
-func decision(tb testing.TB) (keep func(*choreo.Record) bool, records []choreo.Record) {
-	tb.Helper()
-	log := memorylog.New(memorylog.Options{})
-	names, err := openTopics(tb.Context(), log, bystander)
-	require.NoError(tb, err)
-	captured := &capturedLog{log, make(chan func(*choreo.Record) bool)}
-	p, err := newBystander(captured, bystander, bystander)
-	require.NoError(tb, err)
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	tb.Cleanup(func() {
-		stop()
-		require.NoError(tb, <-ended)
-		require.NoError(tb, log.Close())
-	})
-	select {
-	case keep = <-captured.keep:
-	case err := <-ended:
-		tb.Fatal("the participant has ended: ", err)
-	}
-	for i := range 1000 {
-		records = append(records, eventRecord(i, names.Events(order.Name())))
-	}
-	return keep, records
-}
-
-// An event that is skipped costs no allocation.
-func TestSkippedAllocateNothing(t *testing.T) {
-	keep, records := decision(t)
-	allocations := testing.AllocsPerRun(10, func() {
-		for i := range records {
-			if keep(&records[i]) {
-				t.Error("it concerns nobody here")
-			}
-		}
-	})
-	assert.Zero(t, allocations)
-}
-
-// BenchmarkSkipped is the part of skipping an event that needs no network.
-func BenchmarkSkipped(b *testing.B) {
-	// From the headers to the decision.
-	b.Run("decision", func(b *testing.B) {
-		keep, records := decision(b)
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			if keep(&records[i%len(records)]) {
-				b.Fatal("it concerns nobody here")
-			}
-		}
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	})
-	// From records in memory through the decision and the lanes to the offsets.
-	b.Run("way-in", func(b *testing.B) {
-		var perSecond []float64
-		for b.Loop() {
-			r, err := skipAlone(b.Context(), 50_000)
-			require.NoError(b, err)
-			perSecond = append(perSecond, r)
-		}
-		b.ReportMetric(0, "ns/op") // it would count the making of the events
-		b.ReportMetric(median(perSecond), "events/s")
-	})
-}
-
-func TestSkipAlone(t *testing.T) {
-	began := time.Now()
-	perSecond, err := skipAlone(t.Context(), 500)
-	require.NoError(t, err)
-	assert.Greater(t, perSecond, 500/time.Since(began).Seconds(), "it counts less than the whole call")
 }
 
 func TestWriteOrders(t *testing.T) {

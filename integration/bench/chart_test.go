@@ -53,6 +53,15 @@ func TestChartOfPart(t *testing.T) {
 	assert.NotContains(t, drawn.String(), "More is better", "there is none of those")
 }
 
+// Parts without a bar leave a chart without one.
+func TestChartOfNone(t *testing.T) {
+	r, err := newReport(quick, values{"memory.sagas": {75}})
+	require.NoError(t, err)
+	var drawn strings.Builder
+	require.NoError(t, writeChart(&drawn, r))
+	wellFormed(t, drawn.String())
+}
+
 func TestShare(t *testing.T) {
 	at := &target{Value: 200}
 	for value, want := range map[float64]float64{-1: 0, 0: 0, 100: lineShare / 2, 200: lineShare, 1000: 5 * lineShare} {
@@ -75,9 +84,9 @@ func TestBeside(t *testing.T) {
 
 func TestChartRefuses(t *testing.T) {
 	for content, why := range map[string]string{
-		"":                           "not a report",
-		`{"bars":[]}`:                "holds no bars",
-		`{"bars":[{"name":"real"}]}`: `"real" has no target`,
+		"":            "not a report",
+		`{"bars":[]}`: "not a report",
+		`{"go":"go1.26.0","bars":[{"name":"real"}]}`: `"real" has no target`,
 	} {
 		_, err := readReport(strings.NewReader(content))
 		require.ErrorContains(t, err, why)

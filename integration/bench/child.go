@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"time"
 )
 
 // childFlag makes this program one of the processes that are measured. It is not for people.
@@ -59,6 +60,9 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	return nil
 }
 
+// stopWithin is how long a child may take to stop when it is interrupted.
+const stopWithin = 20 * time.Second
+
 // child is another process of this program.
 type child struct {
 	name    string
@@ -76,6 +80,8 @@ func (c *closers) child(ctx context.Context, name string, t *task) (*child, erro
 	}
 	command := exec.CommandContext(ctx, program, childFlag)
 	command.Stderr = os.Stderr
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.WaitDelay = stopWithin
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		return nil, err

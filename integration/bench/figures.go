@@ -81,7 +81,7 @@ func detailMetrics() []metric {
 	add("real.bare", "bare business statements beside its bursts, sagas/s", perSecond)
 	add("four.steps", "four processes: steps/s", perSecond)
 	add("four.bare", "bare business statements beside its bursts, sagas/s", perSecond)
-	add("skipped.alone", "events skipped without a log: headers, lanes, offsets", perSecond)
+	add("skipped.decision", "the decision alone that an event is skipped", perSecond)
 	add("old-rows.empty", "sagas/s on empty databases", perSecond)
 	add("old-rows.old", "sagas/s on databases with old rows", perSecond)
 	add("in-flight.rss-peak", "the most memory until all were in flight", "MB")

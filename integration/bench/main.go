@@ -49,7 +49,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer func() { _ = saved.Close() }() // after it was synced
 	began := time.Now()
 	got, err := profiled(o.profile, func() (values, error) { return measure(ctx, o, stderr) })
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("interrupted, nothing is reported: %w", err)
+	case err != nil:
 		return err
 	}
 	r, err := newReport(o.sizes, got)

@@ -94,8 +94,8 @@ func readReport(from io.Reader) (*report, error) {
 	if err := json.NewDecoder(from).Decode(&r); err != nil {
 		return nil, fmt.Errorf("it is not a report, which --output json makes: %w", err)
 	}
-	if len(r.Bars) == 0 {
-		return nil, errors.New("it holds no bars: let --output json measure some")
+	if r.Go == "" {
+		return nil, errors.New("it is not a report, which --output json makes")
 	}
 	for _, f := range r.Bars {
 		if f.Target == nil || f.Target.Value <= 0 {

@@ -22,7 +22,7 @@ import (
 const bystander = "bystander"
 
 // measureSkipped measures how many events a second a participant skips that do not concern
-// it: on Kafka, on the embedded broker, and without a log between.
+// it: on Kafka and on the embedded broker, and how fast it decides on them.
 func measureSkipped(ctx context.Context, b *bench) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
@@ -42,12 +42,17 @@ func measureSkipped(ctx context.Context, b *bench) (err error) {
 			return fmt.Errorf("%s: %w", at.name, err)
 		}
 	}
+	keep, records, stop, err := decision(ctx)
+	if err != nil {
+		return err
+	}
+	open.add(stop)
 	for range b.Runs {
-		perSecond, err := skipAlone(ctx, min(b.Skipped, 100_000))
+		perSecond, err := decideFor(b.limitFor(), keep, records)
 		if err != nil {
 			return err
 		}
-		b.add("skipped.alone", perSecond)
+		b.add("skipped.decision", perSecond)
 	}
 	return nil
 }
@@ -177,65 +182,61 @@ func newBystander(log topics.Log, namespace, service string) (*participant.Parti
 	})
 }
 
-// skipAlone measures the way in without a network and the decoding of what comes over it:
-// from records in memory through the decision and the lanes to the offsets.
-func skipAlone(ctx context.Context, n int) (perSecond float64, err error) {
-	var open closers
-	defer func() { err = errors.Join(err, open.close()) }()
+// decision returns how a participant that owns no step decides on records, and some of them,
+// without a log between. The caller stops it.
+func decision(ctx context.Context) (keep func(*choreo.Record) bool, records []choreo.Record, stop func() error, err error) {
+	const some = 1000
 	log := memorylog.New(memorylog.Options{})
-	open.add(log.Close)
 	names, err := openTopics(ctx, log, bystander)
 	if err != nil {
-		return 0, err
+		return nil, nil, nil, errors.Join(err, log.Close())
 	}
-	topic := names.Events(order.Name())
-	if err := writeEvents(ctx, log, topic, n); err != nil {
-		return 0, err
-	}
-	w := &watchedLog{Log: log, want: n, first: make(chan struct{}), last: make(chan struct{})}
-	p, err := newBystander(w, bystander, bystander)
+	captured := &capturedLog{log, make(chan func(*choreo.Record) bool)}
+	p, err := newBystander(captured, bystander, bystander)
 	if err != nil {
-		return 0, err
+		return nil, nil, nil, errors.Join(err, log.Close())
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	var running errgroup.Group
-	running.Go(func() error { defer stop(); return p.Run(ctx) })
-	defer func() { stop(); err = errors.Join(err, running.Wait()) }()
-	for _, moment := range []chan struct{}{w.first, w.last} {
-		select {
-		case <-moment:
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
-		}
+	running.Go(func() error { defer cancel(); return p.Run(ctx) })
+	stop = func() error { cancel(); return errors.Join(running.Wait(), log.Close()) }
+	select {
+	case keep = <-captured.keep:
+	case <-ctx.Done():
+		return nil, nil, nil, errors.Join(context.Cause(ctx), stop())
 	}
-	return rate(n, w.took), nil
+	for i := range some {
+		records = append(records, eventRecord(i, names.Events(order.Name())))
+	}
+	return keep, records, stop, nil
 }
 
-// watchedLog is a log that tells when its consumer is asked about the first record and when
-// it has decided on the last of so many.
-type watchedLog struct {
+// capturedLog hands out by what its consumer decides on records, and gives it none.
+type capturedLog struct {
 	topics.Log
-	want        int
-	first, last chan struct{}
-	took        time.Duration // until the last, once that is told
+	keep chan func(*choreo.Record) bool
 }
 
-// Consume watches what the consumer keeps. Records come from one goroutine.
-func (w *watchedLog) Consume(ctx context.Context, config topics.ConsumeConfig, handle topics.Handler) error {
-	var n int
-	var begin time.Time
-	keep := config.Keep
-	config.Keep = func(rec *choreo.Record) bool {
-		if n++; n == 1 {
-			begin = time.Now()
-			close(w.first)
-		}
-		kept := keep(rec)
-		if n == w.want {
-			w.took = time.Since(begin)
-			close(w.last)
-		}
-		return kept
+// Consume hands out config.Keep and waits for the end of ctx.
+func (c *capturedLog) Consume(ctx context.Context, config topics.ConsumeConfig, _ topics.Handler) error {
+	select {
+	case c.keep <- config.Keep:
+		<-ctx.Done()
+	case <-ctx.Done():
 	}
-	return w.Log.Consume(ctx, config, handle)
+	return nil
+}
+
+// decideFor decides on records again and again for a while, and returns on how many a second.
+func decideFor(long time.Duration, keep func(*choreo.Record) bool, records []choreo.Record) (perSecond float64, err error) {
+	n, begin := 0, time.Now()
+	for time.Since(begin) < long {
+		for i := range records {
+			if keep(&records[i]) {
+				return 0, fmt.Errorf("record %d concerns a service that owns no step", i)
+			}
+		}
+		n += len(records)
+	}
+	return rate(n, time.Since(begin)), nil
 }
