@@ -9,10 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/choreo-go/choreo/outbox/memory"
 )
 
 func TestParse(t *testing.T) {
@@ -179,6 +183,30 @@ func TestMemory(t *testing.T) {
 		"memory.cpu-step", "memory.allocations-step", "memory.bytes-step"}, names)
 	assert.Len(t, r.Details[0].Runs, 2)
 	assert.Contains(t, progress.String(), "measuring memory")
+}
+
+// A step whose write got lost fails the burst.
+func TestLostWrite(t *testing.T) {
+	var open closers
+	defer func() { require.NoError(t, open.close()) }()
+	s, err := open.memory(t.Context(), "bench-lost")
+	require.NoError(t, err)
+	update := s.update
+	var lost atomic.Bool
+	s.update = func(ctx context.Context, tx *memory.Tx, service string, account, delta int) error {
+		if service == payments && lost.CompareAndSwap(false, true) {
+			return nil
+		}
+		return update(ctx, tx, service, account, delta)
+	}
+	sys, err := start(t.Context(), s)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sys.close()) }()
+	require.NoError(t, sys.run(t.Context(), &load{Run: "lost", Sagas: 10, Rows: accounts}))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err = sys.rest(ctx, &done{completed: 10})
+	require.ErrorContains(t, err, "the business rows of payments add up to 9 and not to 10")
 }
 
 // What cannot be written shows before anything is measured.

@@ -100,14 +100,6 @@ func (b *bench) fillOld(ctx context.Context, pool *pgxpool.Pool, from, to string
 	if err := copyRows(ctx, pool, from+orders, to+orders, "choreo_saga", model, b.OldSagas); err != nil {
 		return err
 	}
-	for _, service := range order.Services() {
-		for _, table := range []string{"choreo_step", "choreo_saga"} {
-			// As autovacuum would have done by the time.
-			if _, err := pool.Exec(ctx, fmt.Sprintf(`VACUUM (ANALYZE) %s.%s`, to+service, table)); err != nil {
-				return err
-			}
-		}
-	}
 	// What was written now, no burst has to write. It takes a privilege: where that is missing
 	// the figures are a little worse, and no less true.
 	_, _ = pool.Exec(ctx, `CHECKPOINT`)
@@ -144,5 +136,7 @@ func copyRows(ctx context.Context, pool *pgxpool.Pool, from, to, table, model st
 	if err != nil {
 		return fmt.Errorf("fill %s.%s: %w", to, table, err)
 	}
-	return nil
+	// As autovacuum would have done by the time.
+	_, err = pool.Exec(ctx, fmt.Sprintf(`VACUUM (ANALYZE) %s.%s`, to, table))
+	return err
 }

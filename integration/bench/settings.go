@@ -65,10 +65,19 @@ func (c *closers) embedded(dir string) (addresses []string, err error) {
 func measureMemory(ctx context.Context, b *bench) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
+	s, err := open.memory(ctx, b.namespace("memory"))
+	if err != nil {
+		return err
+	}
+	return measureBursts(ctx, b, "memory", s, nil)
+}
+
+// memory opens services on log and stores in memory.
+func (c *closers) memory(ctx context.Context, namespace string) (*setting[*memory.Tx], error) {
 	log := memorylog.New(memorylog.Options{})
-	open.add(log.Close)
+	c.add(log.Close)
 	s := &setting[*memory.Tx]{
-		namespace: b.namespace("memory"), log: log, stores: make(map[string][]outbox.Store[*memory.Tx]),
+		namespace: namespace, log: log, stores: make(map[string][]outbox.Store[*memory.Tx]),
 		update: func(_ context.Context, tx *memory.Tx, _ string, account, delta int) error {
 			balance, err := balanceOf(tx, account)
 			if err != nil {
@@ -95,10 +104,8 @@ func measureMemory(ctx context.Context, b *bench) (err error) {
 	for _, service := range order.Services() {
 		s.stores[service] = []outbox.Store[*memory.Tx]{memory.New(memory.NewDatabase())}
 	}
-	if _, err := openTopics(ctx, log, s.namespace); err != nil {
-		return err
-	}
-	return measureBursts(ctx, b, "memory", s, nil)
+	_, err := openTopics(ctx, log, namespace)
+	return s, err
 }
 
 // balanceOf returns the balance of an account: 0 where there is none yet.

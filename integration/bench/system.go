@@ -185,12 +185,16 @@ func (s *setting[Tx]) rest(ctx context.Context, d *done) error {
 	for service, stores := range s.stores {
 		var total int64
 		settling, cancel := context.WithTimeout(ctx, settleWithin)
-		err := until(settling, func() (_ bool, err error) {
-			total, err = s.total(settling, service)
-			if err != nil && stores[0].Transient(err) { // a last commit came between
-				return false, nil
+		err := until(settling, func() (bool, error) {
+			now, err := s.total(settling, service)
+			if err != nil {
+				if stores[0].Transient(err) { // a last commit came between
+					err = nil
+				}
+				return false, err
 			}
-			return total == d.total(service), err
+			total = now
+			return total == d.total(service), nil
 		})
 		cancel()
 		if err != nil {
