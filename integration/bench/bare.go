@@ -30,11 +30,11 @@ const (
 
 // bare is a schema of PostgreSQL for statements without Choreo.
 type bare struct {
-	refused                                     int // percentage of the business sagas
-	pool                                        *pgxpool.Pool
-	update, step, out                           string // of one step
-	steps, outs                                 string // of many
-	read, deleteIDs, deleteRange, fill, ofFirst string
+	refused                                   int // percentage of the business sagas
+	pool                                      *pgxpool.Pool
+	update, step, out                         string // of one step
+	steps, outs                               string // of many
+	read, deleteIDs, deleteRange, fill, clear string
 }
 
 var payload = make([]byte, 200)
@@ -67,7 +67,7 @@ func (c *closers) bare(ctx context.Context, b *bench) (*bare, error) {
 		read:        sql(`SELECT seq, id::text, aggregateid, payload FROM %s.outbox ORDER BY seq LIMIT 1000`),
 		deleteIDs:   sql(`DELETE FROM %s.outbox WHERE seq = ANY($1)`),
 		deleteRange: sql(`DELETE FROM %s.outbox WHERE seq BETWEEN $1 AND $2`),
-		ofFirst:     sql(`TRUNCATE %s.outbox`),
+		clear:       sql(`TRUNCATE %s.outbox`),
 	}, err
 }
 
@@ -211,7 +211,7 @@ func (b *bare) businessSaga(ctx context.Context, conn *pgx.Conn) error {
 // take reads rows of the outbox in order and deletes them, until none is left. It returns how
 // many a second.
 func (b *bare) take(ctx context.Context, rows int, byRange bool) (float64, error) {
-	if _, err := b.pool.Exec(ctx, b.ofFirst); err != nil {
+	if _, err := b.pool.Exec(ctx, b.clear); err != nil {
 		return 0, err
 	}
 	if _, err := b.pool.Exec(ctx, b.fill, payload, rows); err != nil {

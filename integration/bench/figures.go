@@ -98,19 +98,19 @@ func limitMetrics() []metric {
 		list = append(list, metric{name: "limits." + name, what: what, unit: unit, kind: limit})
 	}
 	for _, n := range singleConnections {
-		add(fmt.Sprintf("step-separate-%d", n), fmt.Sprintf("one transaction a step, separate round trips, %d connections", n), "steps/s")
+		add(fmt.Sprintf("step-separate-%d", n), "one transaction a step, separate round trips, "+onConnections(n), "steps/s")
 	}
 	for _, n := range singleConnections {
-		add(fmt.Sprintf("step-pipelined-%d", n), fmt.Sprintf("one transaction a step, pipelined, %d connections", n), "steps/s")
+		add(fmt.Sprintf("step-pipelined-%d", n), "one transaction a step, pipelined, "+onConnections(n), "steps/s")
 	}
 	add("step-idle-p50", "one transaction a step, pipelined, alone: p50", millis)
 	for _, n := range groupConnections {
 		for _, size := range groupSizes {
-			add(fmt.Sprintf("group-%d-%d", size, n), fmt.Sprintf("one transaction for %d steps, %d connections", size, n), "steps/s")
+			add(fmt.Sprintf("group-%d-%d", size, n), fmt.Sprintf("one transaction for %d steps, %s", size, onConnections(n)), "steps/s")
 		}
 	}
 	for _, n := range groupConnections {
-		add(fmt.Sprintf("group-round-trips-%d", n), fmt.Sprintf("64 steps a transaction, a round trip each, %d connections", n), "steps/s")
+		add(fmt.Sprintf("group-round-trips-%d", n), fmt.Sprintf("%d steps a transaction, a round trip each, %s", roundTripGroup, onConnections(n)), "steps/s")
 	}
 	add("business-sagas", "bare business statements, each its own commit", "sagas/s")
 	add("business-saga-p50", "the same, alone: p50", millis)
@@ -118,12 +118,19 @@ func limitMetrics() []metric {
 	add("outbox-by-range", "outbox: read 1,000 in order, delete by range", "rows/s")
 	for _, sync := range []string{"normal", "full"} {
 		for _, size := range sqliteSizes {
-			add(fmt.Sprintf("sqlite-%s-%d", sync, size), fmt.Sprintf("SQLite WAL, synchronous %s, %d steps a transaction", sync, size), "steps/s")
+			add(fmt.Sprintf("sqlite-%s-%d", sync, size), fmt.Sprintf("SQLite WAL, synchronous %s, transactions of %d", sync, size), "steps/s")
 		}
 	}
 	add("kafka-records", "bare kafka-go, 1,000 records a request", "records/s")
 	add("kafka-record-p50", "bare kafka-go, one record alone: p50", millis)
 	return list
+}
+
+func onConnections(n int) string {
+	if n == 1 {
+		return "one connection"
+	}
+	return fmt.Sprintf("%d connections", n)
 }
 
 // find returns a metric of the catalog.
