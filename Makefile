@@ -72,8 +72,10 @@ $(LINT):
 	mv $(CACHE)/bin/golangci-lint $@
 
 .PHONY: bench
-bench: servers-up ## measure, with the machine's own limits beside (BENCH="--output json" for programs)
-	$(SERVERS) go run ./integration/bench $(BENCH)
+bench: servers-up ## measure every bar, with the machine's own limits beside (BENCH="--only real,limits")
+	@mkdir -p $(CACHE)
+	$(SERVERS) go run ./integration/bench --save $(CACHE)/bench.json $(BENCH)
+	go run ./integration/bench --chart $(CACHE)/bench.json > $(CACHE)/bench.svg
 
 .PHONY: ci
 ci: ## all that CI checks

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -9,52 +8,42 @@ import (
 // hopRecorder measures hops on an idle system: from the call of one step's handler
 // to the call of the next one's, which is commit, produce and fetch.
 type hopRecorder struct {
-	mu     sync.Mutex
-	on     bool
-	last   map[string]time.Time
-	hops   []time.Duration
-	sagas  []time.Duration
-	begins map[string]time.Time
+	mu    sync.Mutex
+	saga  string // that runs alone; empty: nothing is recorded
+	began time.Time
+	last  time.Time // when its latest handler was called
+	hops  []time.Duration
+	sagas []time.Duration
 }
 
-func newHopRecorder() *hopRecorder {
-	return &hopRecorder{last: make(map[string]time.Time), begins: make(map[string]time.Time)}
-}
-
+// begin records the hops of a saga from now on, and no longer those of an earlier one.
 func (h *hopRecorder) begin(saga string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.on = true
-	h.begins[saga] = time.Now()
-}
-
-func (h *hopRecorder) off() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.on = false
+	h.saga, h.began, h.last = saga, time.Now(), time.Time{}
 }
 
 func (h *hopRecorder) at(saga, step string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.on {
+	if h.saga == "" || saga != h.saga {
 		return
 	}
 	now := time.Now()
-	if before, ok := h.last[saga]; ok {
-		h.hops = append(h.hops, now.Sub(before))
+	if !h.last.IsZero() {
+		h.hops = append(h.hops, now.Sub(h.last))
 	}
-	h.last[saga] = now
-	if step == "confirm-order" {
-		h.sagas = append(h.sagas, now.Sub(h.begins[saga]))
+	h.last = now
+	if step == confirm.Name() {
+		h.sagas = append(h.sagas, now.Sub(h.began))
 	}
 }
 
-// quantile returns the q-quantile of the durations.
-func quantile(d []time.Duration, q float64) time.Duration {
-	if len(d) == 0 {
-		return 0
-	}
-	d = slices.Sorted(slices.Values(d))
-	return d[min(int(q*float64(len(d))), len(d)-1)]
+// take returns the durations of hops and of sagas since the last call, and ends recording.
+func (h *hopRecorder) take() (hops, sagas []time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hops, sagas = h.hops, h.sagas
+	h.saga, h.hops, h.sagas = "", nil, nil
+	return hops, sagas
 }

@@ -2,215 +2,259 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/choreo-go/choreo/outbox/sqlite"
 )
 
-// limits are what the machine, its PostgreSQL and its Kafka do without Choreo, in the
-// same run.
-type limits struct {
-	// StepSQL is the SQL of a step (begin, business UPDATE, step row, outbox row,
-	// commit; pipelined into one round trip) by bare pgx, per second, at the number of
-	// connections that did best.
-	StepSQL            float64 `json:"bare_step_transactions_per_second"`
-	StepSQLConnections int     `json:"bare_step_transactions_connections"`
-	// SagaSQL is five bare business statements a saga, each its own commit, 20 % of the
-	// sagas undone from the fourth: no engine, no log.
-	SagaSQL float64 `json:"bare_business_sagas_per_second"`
-	// CommitP50 is that transaction alone.
-	CommitP50 float64 `json:"bare_step_transaction_idle_p50_ms"`
-	// Produce are records of the same size by bare kafka-go, in requests of 1,000.
-	Produce float64 `json:"bare_kafka_records_per_second"`
-	// ProduceP50 is one record alone, acknowledged.
-	ProduceP50 float64 `json:"bare_kafka_record_idle_p50_ms"`
+// measureLimits measures what the machine, its PostgreSQL, its Kafka and SQLite do without
+// Choreo, in the same run.
+func measureLimits(ctx context.Context, b *bench) (err error) {
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	if err := b.postgresLimits(ctx, &open); err != nil {
+		return fmt.Errorf("bare pgx: %w", err)
+	}
+	if err := b.sqliteLimits(ctx, &open); err != nil {
+		return fmt.Errorf("bare SQLite: %w", err)
+	}
+	if err := b.kafkaLimits(ctx); err != nil {
+		return fmt.Errorf("bare kafka-go: %w", err)
+	}
+	return nil
 }
 
-const limitFor = 4 * time.Second // that each figure is measured
-
-func measureLimits(ctx context.Context, opts *options) (*limits, error) {
-	var l limits
-	if err := l.postgres(ctx, opts.postgres); err != nil {
-		return nil, fmt.Errorf("bare pgx: %w", err)
+func (b *bench) postgresLimits(ctx context.Context, open *closers) error {
+	bare, err := open.bare(ctx, b)
+	if err != nil {
+		return err
 	}
-	if len(opts.brokers) > 0 {
-		if err := l.kafka(ctx, opts.brokers); err != nil {
-			return nil, fmt.Errorf("bare kafka-go: %w", err)
+	for range b.Runs {
+		if err := b.stepLimits(ctx, bare); err != nil {
+			return err
 		}
-	}
-	return &l, nil
-}
-
-// bare is a schema for statements without Choreo.
-type bare struct {
-	pool              *pgxpool.Pool
-	update, step, out string
-}
-
-func (l *limits) postgres(ctx context.Context, dsn string) error {
-	const schema = "bench_bare"
-	pool, err := openSchema(ctx, dsn, schema, 33)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	_, err = pool.Exec(ctx, fmt.Sprintf(`
-		CREATE TABLE %[1]s.step (saga text, saga_id text, step text, state text NOT NULL, output bytea, PRIMARY KEY (saga, saga_id, step));
-		CREATE TABLE %[1]s.outbox (seq bigserial PRIMARY KEY, id uuid NOT NULL, aggregateid text NOT NULL, payload bytea NOT NULL)`, schema))
-	if err != nil {
-		return err
-	}
-	b := &bare{
-		pool:   pool,
-		update: fmt.Sprintf(`UPDATE %s.account SET balance = balance + $1 WHERE id = $2`, schema),
-		step:   fmt.Sprintf(`INSERT INTO %s.step VALUES ('order', $1, 'create-order', 'completed', $2)`, schema),
-		out:    fmt.Sprintf(`INSERT INTO %s.outbox (id, aggregateid, payload) VALUES ($1, $2, $3)`, schema),
-	}
-	for _, connections := range []int{1, 8, 16, 32} {
-		rate, err := b.work(ctx, connections, b.stepTransaction)
+		business, err := bare.work(ctx, businessConnections, b.limitFor(), bare.businessSaga)
 		if err != nil {
 			return err
 		}
-		if connections == 1 {
-			l.CommitP50 = 1000 / rate
-		}
-		if rate > l.StepSQL {
-			l.StepSQL, l.StepSQLConnections = rate, connections
-		}
-	}
-	l.SagaSQL, err = b.work(ctx, 8, b.businessSaga)
-	return err
-}
-
-// work does something on so many connections for a while and returns how often a second.
-func (b *bare) work(ctx context.Context, connections int, do func(context.Context, *pgx.Conn) error) (float64, error) {
-	var n atomic.Int64
-	var wg sync.WaitGroup
-	errs := make(chan error, connections)
-	end := time.Now().Add(limitFor)
-	for range connections {
-		wg.Go(func() {
-			conn, err := b.pool.Acquire(ctx)
+		b.add("limits.business-sagas", business)
+		for _, alone := range []struct {
+			name string
+			do   func(context.Context, *pgx.Conn) error
+		}{{"limits.business-saga-p50", bare.businessSaga}, {"limits.step-idle-p50", bare.stepPipelined}} {
+			took, err := bare.alone(ctx, b.limitFor(), alone.do)
 			if err != nil {
-				errs <- err
-				return
+				return err
 			}
-			defer conn.Release()
-			for time.Now().Before(end) {
-				if err := do(ctx, conn.Conn()); err != nil {
-					errs <- err
-					return
-				}
-				n.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	close(errs)
-	return float64(n.Load()) / limitFor.Seconds(), <-errs
-}
-
-func (b *bare) stepTransaction(ctx context.Context, conn *pgx.Conn) error {
-	id, payload := newUUID(), make([]byte, 200)
-	batch := &pgx.Batch{}
-	batch.Queue("BEGIN")
-	batch.Queue(b.update, 1, rand.IntN(accounts))
-	batch.Queue(b.step, id, payload)
-	batch.Queue(b.out, id, id, payload)
-	batch.Queue("COMMIT")
-	return conn.SendBatch(ctx, batch).Close()
-}
-
-func (b *bare) businessSaga(ctx context.Context, conn *pgx.Conn) error {
-	account, statements := rand.IntN(accounts), 5
-	if rand.IntN(5) == 0 {
-		statements = 6 // three done, three undone
-	}
-	for i := range statements {
-		delta := 1
-		if statements == 6 && i >= 3 {
-			delta = -1
+			b.add(alone.name, ms(quantile(took, 0.5)))
 		}
-		if _, err := conn.Exec(ctx, b.update, delta, account); err != nil {
+		rows := min(b.Backlog, 50*claimRows)
+		for name, byRange := range map[string]bool{"limits.outbox-by-id": false, "limits.outbox-by-range": true} {
+			taken, err := bare.take(ctx, rows, byRange)
+			if err != nil {
+				return err
+			}
+			b.add(name, taken)
+		}
+	}
+	return nil
+}
+
+// stepLimits measures steps by one transaction each, and many in one.
+func (b *bench) stepLimits(ctx context.Context, bare *bare) error {
+	add := func(name string, connections, steps int, do func(context.Context, *pgx.Conn) error) error {
+		perSecond, err := bare.work(ctx, connections, b.limitFor(), do)
+		b.add("limits."+name, perSecond*float64(steps))
+		return err
+	}
+	for _, n := range singleConnections {
+		if err := errors.Join(add(fmt.Sprintf("step-separate-%d", n), n, 1, bare.stepSeparate),
+			add(fmt.Sprintf("step-pipelined-%d", n), n, 1, bare.stepPipelined)); err != nil {
+			return err
+		}
+	}
+	for _, n := range groupConnections {
+		for _, size := range groupSizes {
+			if err := add(fmt.Sprintf("group-%d-%d", size, n), n, size, bare.group(size)); err != nil {
+				return err
+			}
+		}
+		if err := add(fmt.Sprintf("group-round-trips-%d", n), n, roundTripGroup, bare.groupRoundTrips); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *limits) kafka(ctx context.Context, brokers []string) error {
-	const topic = "choreo.bench-bare.events"
-	client := &kafkago.Client{Addr: kafkago.TCP(brokers...), Transport: &kafkago.Transport{MetadataTTL: time.Second}}
+// sqliteSizes are the steps of a transaction.
+var sqliteSizes = []int{1, 64}
+
+func (b *bench) sqliteLimits(ctx context.Context, open *closers) error {
+	dir, err := open.tempDir()
+	if err != nil {
+		return err
+	}
+	for _, sync := range []sqlite.Synchronous{sqlite.Normal, sqlite.Full} {
+		name := strings.ToLower(string(sync))
+		db, err := open.sqlite(ctx, filepath.Join(dir, name+".db"), &sqlite.OpenConfig{Synchronous: sync})
+		if err != nil {
+			return err
+		}
+		if _, err := db.ExecContext(ctx, `CREATE TABLE outbox (seq INTEGER PRIMARY KEY, payload BLOB NOT NULL)`); err != nil {
+			return err
+		}
+		if err := b.sqliteLimit(ctx, name, db); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sqliteLimit measures steps on one connection with prepared statements.
+func (b *bench) sqliteLimit(ctx context.Context, name string, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // it goes back to the pool
+	update, err := conn.PrepareContext(ctx, `UPDATE account SET balance = balance + 1 WHERE id = ?`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = update.Close() }()
+	insert, err := conn.PrepareContext(ctx, `INSERT INTO outbox (payload) VALUES (?)`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = insert.Close() }()
+	transaction := func(steps int) error {
+		if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+			return err
+		}
+		for range steps {
+			if _, err := update.ExecContext(ctx, rand.IntN(accounts)); err != nil {
+				return err
+			}
+			if _, err := insert.ExecContext(ctx, payload); err != nil {
+				return err
+			}
+		}
+		_, err := conn.ExecContext(ctx, `COMMIT`)
+		return err
+	}
+	for range b.Runs {
+		for _, size := range sqliteSizes {
+			steps, begin := 0, time.Now()
+			for time.Since(begin) < b.limitFor() {
+				if err := transaction(size); err != nil {
+					return err
+				}
+				steps += size
+			}
+			b.add(fmt.Sprintf("limits.sqlite-%s-%d", name, size), rate(steps, time.Since(begin)))
+		}
+	}
+	return nil
+}
+
+// kafkaLimits measures records of about the size of an event.
+func (b *bench) kafkaLimits(ctx context.Context) error {
+	topic := b.namespace("bare") + ".events"
+	client := &kafkago.Client{Addr: kafkago.TCP(b.brokers...), Transport: &kafkago.Transport{MetadataTTL: time.Second}}
 	created, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{
-		Topics: []kafkago.TopicConfig{{Topic: topic, NumPartitions: 12, ReplicationFactor: 1}},
+		Topics: []kafkago.TopicConfig{{Topic: topic, NumPartitions: partitions, ReplicationFactor: 1}},
 	})
 	if err != nil {
 		return err
 	}
-	if err := created.Errors[topic]; err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
-		return err
+	if err := created.Errors[topic]; err != nil {
+		return fmt.Errorf("topic %s: %w", topic, err)
 	}
-	produce := func(ctx context.Context, partition, n int) error {
-		records := make([]kafkago.Record, n)
-		for i := range records {
-			records[i] = kafkago.Record{
-				Key: kafkago.NewBytes([]byte(newUUID())), Value: kafkago.NewBytes(make([]byte, 200)),
-				Headers: []kafkago.Header{{Key: "ce_id", Value: make([]byte, 250)}},
-			}
-		}
-		res, err := client.Produce(ctx, &kafkago.ProduceRequest{
-			Topic: topic, Partition: partition, RequiredAcks: kafkago.RequireAll,
-			Records: kafkago.NewRecordReader(records...),
+	p := &bareProducer{client: client, topic: topic}
+	for partition := range partitions { // each may take a moment to be known
+		var last error
+		err := until(ctx, func() (bool, error) {
+			last = p.produce(ctx, partition, 1)
+			return last == nil, nil
 		})
-		if err == nil {
-			err = res.Error
-		}
-		return err
-	}
-	for { // the topic may take a moment to be known
-		if err = produce(ctx, 0, 1); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(100 * time.Millisecond):
+		if err != nil {
+			return errors.Join(err, last)
 		}
 	}
-	var alone []time.Duration
-	for range 500 {
-		begin := time.Now()
-		if err := produce(ctx, 0, 1); err != nil {
+	for range b.Runs {
+		var alone []time.Duration
+		for begin := time.Now(); time.Since(begin) < b.limitFor(); {
+			before := time.Now()
+			if err := p.produce(ctx, 0, 1); err != nil {
+				return err
+			}
+			alone = append(alone, time.Since(before))
+		}
+		b.add("limits.kafka-record-p50", ms(quantile(alone, 0.5)))
+		perSecond, err := p.burst(ctx, b.limitFor())
+		if err != nil {
 			return err
 		}
-		alone = append(alone, time.Since(begin))
+		b.add("limits.kafka-records", perSecond)
 	}
-	l.ProduceP50 = ms(quantile(alone, 0.5))
+	return nil
+}
 
+// bareProducer produces without Choreo.
+type bareProducer struct {
+	client *kafkago.Client
+	topic  string
+}
+
+func (p *bareProducer) produce(ctx context.Context, partition, n int) error {
+	records := make([]kafkago.Record, n)
+	for i := range records {
+		records[i] = kafkago.Record{
+			Key: kafkago.NewBytes([]byte(newUUID())), Value: kafkago.NewBytes(payload),
+			Headers: []kafkago.Header{{Key: "ce_id", Value: make([]byte, 250)}},
+		}
+	}
+	res, err := p.client.Produce(ctx, &kafkago.ProduceRequest{
+		Topic: p.topic, Partition: partition, RequiredAcks: kafkago.RequireAll,
+		Records: kafkago.NewRecordReader(records...),
+	})
+	if err == nil {
+		err = res.Error
+	}
+	return err
+}
+
+// burst produces to all partitions at once for a while, 1,000 records a request, and returns
+// how many a second.
+func (p *bareProducer) burst(ctx context.Context, long time.Duration) (float64, error) {
+	const request = 1000
 	var n atomic.Int64
 	var wg sync.WaitGroup
-	errs := make(chan error, 12)
-	end := time.Now().Add(limitFor)
-	for partition := range 12 {
+	errs := make(chan error, partitions)
+	begin := time.Now()
+	for partition := range partitions {
 		wg.Go(func() {
-			for time.Now().Before(end) {
-				if err := produce(ctx, partition, 1000); err != nil {
+			for time.Since(begin) < long {
+				if err := p.produce(ctx, partition, request); err != nil {
 					errs <- err
 					return
 				}
-				n.Add(1000)
+				n.Add(request)
 			}
 		})
 	}
 	wg.Wait()
 	close(errs)
-	l.Produce = float64(n.Load()) / limitFor.Seconds()
-	return <-errs
+	return rate(int(n.Load()), time.Since(begin)), <-errs
 }

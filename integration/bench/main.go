@@ -1,128 +1,113 @@
 // Command bench measures Choreo beside the limits of the machine, log and database
-// that it runs on. README.md says what is counted and what is not.
+// that it runs on, and draws what it has measured. README.md says what is counted and what
+// is not.
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"slices"
-	"strings"
+	"runtime/pprof"
+	"syscall"
 	"time"
 )
 
-type options struct {
-	settings []string
-	brokers  []string
-	postgres string
-	sagas    int
-	runs     int
-	idle     int
-	refused  int
-	backlog  int
-	output   string
-}
-
-// report is what the command prints as JSON.
-type report struct {
-	Go       string    `json:"go"`
-	Cores    int       `json:"cores"`
-	At       time.Time `json:"at"`
-	Sagas    int       `json:"sagas_per_run"`
-	Runs     int       `json:"runs"`
-	Refused  int       `json:"refused_percent"`
-	Settings []figures `json:"settings"`
-	Limits   *limits   `json:"limits,omitempty"`
-}
-
-// figures are those of one setting; durations are in milliseconds.
-type figures struct {
-	Setting          string    `json:"setting"`
-	SagasPerSecond   float64   `json:"sagas_per_second"`
-	SagasPerSecondOf []float64 `json:"sagas_per_second_of_each_run"`
-	StepsPerSecond   float64   `json:"steps_per_second"`
-	HopP50           float64   `json:"step_hop_idle_p50_ms"`
-	HopP99           float64   `json:"step_hop_idle_p99_ms"`
-	SagaP50          float64   `json:"saga_idle_p50_ms"`
-	RelayRows        float64   `json:"relay_rows_per_second,omitempty"`
-	CPUPerStep       float64   `json:"cpu_seconds_per_step"`
-	AllocsPerStep    float64   `json:"allocations_per_step"`
-	BytesPerStep     float64   `json:"allocated_bytes_per_step"`
-}
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:])
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var err error
+	if len(os.Args) == 2 && os.Args[1] == childFlag {
+		err = runChild(ctx, os.Stdin, os.Stdout)
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	}
 	stop()
-	if err != nil {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
-	opts, err := parse(args)
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	out := report{
-		Go: runtime.Version(), Cores: runtime.NumCPU(), At: time.Now().UTC().Truncate(time.Second),
-		Sagas: opts.sagas, Runs: opts.runs, Refused: opts.refused,
+	if o.chart != "" {
+		return draw(o.chart, stdout)
 	}
-	for _, name := range opts.settings {
-		fmt.Fprintln(os.Stderr, "measuring", name)
-		f, err := measureSetting(ctx, name, opts)
-		if err != nil {
-			return fmt.Errorf("setting %s: %w", name, err)
+	if err := o.checkServers(ctx); err != nil {
+		return err
+	}
+	saved, err := openOutput(o.save)
+	if err != nil {
+		return fmt.Errorf("--save: %w", err)
+	}
+	defer func() { _ = saved.Close() }() // after it was synced
+	began := time.Now()
+	got, err := profiled(o.profile, func() (values, error) { return measure(ctx, o, stderr) })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("interrupted, nothing is reported: %w", err)
+	case err != nil:
+		return err
+	}
+	r, err := newReport(o.sizes, got)
+	if err != nil {
+		return err
+	}
+	r.At, r.Seconds = began.UTC().Truncate(time.Second), time.Since(began).Round(time.Second).Seconds()
+	if saved != nil {
+		if err := errors.Join(saved.Truncate(0), r.writeJSON(saved), saved.Sync()); err != nil {
+			return fmt.Errorf("--save: %w", err)
 		}
-		out.Settings = append(out.Settings, f)
 	}
-	if opts.postgres != "" {
-		fmt.Fprintln(os.Stderr, "measuring the limits")
-		if out.Limits, err = measureLimits(ctx, opts); err != nil {
-			return fmt.Errorf("limits: %w", err)
-		}
+	if o.json {
+		return r.writeJSON(stdout)
 	}
-	if opts.output == "json" {
-		enc := json.NewEncoder(os.Stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(out)
-	}
-	return printTable(os.Stdout, &out)
+	return r.writeTable(stdout)
 }
 
-func parse(args []string) (*options, error) {
-	var o options
-	var settings, brokers string
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.StringVar(&settings, "settings", "memory,embedded,real", "settings to measure: memory, embedded, real")
-	flags.StringVar(&brokers, "brokers", os.Getenv("CHOREO_TEST_BROKERS"), "brokers of the setting 'real', as host:port,…")
-	flags.StringVar(&o.postgres, "postgres", os.Getenv("CHOREO_TEST_POSTGRES"), "DSN of the setting 'real'")
-	flags.IntVar(&o.sagas, "sagas", 5000, "sagas of a run")
-	flags.IntVar(&o.runs, "runs", 5, "runs of a setting; the median is reported")
-	flags.IntVar(&o.idle, "idle", 300, "sagas that run one after another for the idle figures")
-	flags.IntVar(&o.refused, "refused", 20, "percentage of sagas that are refused at their fourth step and undone")
-	flags.IntVar(&o.backlog, "backlog", 100_000, "outbox rows of the relay's figure")
-	flags.StringVar(&o.output, "output", "table", "table or json")
-	if err := flags.Parse(args); err != nil {
-		return nil, err
+// openOutput makes a file, or opens one to be written over: before anything is measured, so that it
+// shows at once where that cannot be. Without a path it returns nil.
+func openOutput(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil
 	}
-	o.settings = strings.Split(settings, ",")
-	if brokers != "" {
-		o.brokers = strings.Split(brokers, ",")
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+}
+
+// profiled writes a CPU profile of what it does to a file, if one is named.
+func profiled(path string, do func() (values, error)) (got values, err error) {
+	file, err := openOutput(path)
+	if err == nil && file != nil {
+		if err = file.Truncate(0); err == nil {
+			err = pprof.StartCPUProfile(file)
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, file.Close())
+		}()
 	}
-	if slices.Contains(o.settings, "real") && (len(o.brokers) == 0 || o.postgres == "") {
-		return nil, fmt.Errorf("the setting 'real' needs --brokers and --postgres: 'make bench' starts both")
+	if err != nil {
+		return nil, fmt.Errorf("--cpuprofile: %w", err)
 	}
-	if o.sagas < 1 || o.runs < 1 || o.idle < 1 || o.backlog < 1 || o.refused < 0 || o.refused > 100 {
-		return nil, fmt.Errorf("--sagas, --runs, --idle and --backlog must be positive, --refused a percentage")
+	return do()
+}
+
+// draw draws a report that stands in a file.
+func draw(path string, to io.Writer) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("--chart: %w", err)
 	}
-	if o.output != "table" && o.output != "json" {
-		return nil, fmt.Errorf("--output is %q: use table or json", o.output)
+	defer func() { _ = file.Close() }() // it was only read
+	r, err := readReport(file)
+	if err != nil {
+		return fmt.Errorf("--chart %s: %w", path, err)
 	}
-	return &o, nil
+	return writeChart(to, r)
 }

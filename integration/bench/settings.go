@@ -4,18 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
-
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/outbox/memory"
-	"github.com/choreo-go/choreo/outbox/postgres"
 	"github.com/choreo-go/choreo/outbox/sqlite"
 	"github.com/choreo-go/choreo/topics"
 	"github.com/choreo-go/choreo/topics/embedded"
@@ -23,163 +18,196 @@ import (
 	memorylog "github.com/choreo-go/choreo/topics/memory"
 )
 
-// measureSetting opens a setting, measures it and closes it.
-//
-//   - memory: log and stores in memory, which is Choreo's own cost.
-//   - embedded: the embedded broker persisted to a folder, and a SQLite file a service.
-//   - real: Apache Kafka and PostgreSQL, one schema a service.
-func measureSetting(ctx context.Context, name string, opts *options) (figures, error) {
-	switch name {
-	case "memory":
-		return measureMemory(ctx, opts)
-	case "embedded":
-		return measureEmbedded(ctx, opts)
-	case "real":
-		return measureReal(ctx, opts)
+// closers close what was opened, the latest first.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+// close closes all.
+func (c *closers) close() error {
+	var faults []error
+	for _, f := range slices.Backward(*c) {
+		faults = append(faults, f())
 	}
-	return figures{}, errors.New("unknown: use memory, embedded or real")
+	return errors.Join(faults...)
 }
 
-func measureMemory(ctx context.Context, opts *options) (figures, error) {
+// tempDir makes a folder that is removed at the end.
+func (c *closers) tempDir() (string, error) {
+	dir, err := os.MkdirTemp("", "choreo-bench-")
+	if err == nil {
+		c.add(func() error { return os.RemoveAll(dir) })
+	}
+	return dir, err
+}
+
+// kafka connects to a cluster.
+func (c *closers) kafka(brokers []string) (topics.Log, error) {
+	log, err := kafka.New(kafka.Config{Brokers: brokers, ClientID: "choreo-bench"})
+	if err != nil {
+		return nil, err
+	}
+	c.add(log.Close)
+	return log, nil
+}
+
+// embedded starts a broker that keeps its log in a folder.
+func (c *closers) embedded(dir string) (addresses []string, err error) {
+	broker, err := embedded.Start(embedded.Config{DataDir: filepath.Join(dir, "broker")})
+	if err != nil {
+		return nil, err
+	}
+	c.add(broker.Close)
+	return broker.Addresses(), nil
+}
+
+// measureMemory measures log and stores in memory, which is Choreo's own cost.
+func measureMemory(ctx context.Context, b *bench) (err error) {
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	s, err := open.memory(ctx, b.namespace("memory"))
+	if err != nil {
+		return err
+	}
+	return measureBursts(ctx, b, "memory", s, nil)
+}
+
+// memory opens services on log and stores in memory.
+func (c *closers) memory(ctx context.Context, namespace string) (*setting[*memory.Tx], error) {
 	log := memorylog.New(memorylog.Options{})
-	defer func() { _ = log.Close() }()
+	c.add(log.Close)
 	s := &setting[*memory.Tx]{
-		name: "memory", log: log, stores: make(map[string]outbox.Store[*memory.Tx]),
+		namespace: namespace, log: log, stores: make(map[string][]outbox.Store[*memory.Tx]),
 		update: func(_ context.Context, tx *memory.Tx, _ string, account, delta int) error {
-			key := strconv.Itoa(account)
-			value, _, err := tx.Get("account", key)
+			balance, err := balanceOf(tx, account)
 			if err != nil {
 				return err
 			}
-			balance, _ := strconv.Atoi(value) // absent: 0
-			return tx.Put("account", key, strconv.Itoa(balance+delta))
+			return tx.Put("account", strconv.Itoa(account), strconv.FormatInt(balance+int64(delta), 10))
 		},
 	}
-	for _, service := range order.Services() {
-		s.stores[service] = memory.New(memory.NewDatabase())
+	s.total = func(ctx context.Context, service string) (total int64, err error) {
+		unit, err := s.stores[service][0].Begin(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }() // it was only read
+		for account := range accounts {
+			balance, err := balanceOf(unit.Tx(), account)
+			if err != nil {
+				return 0, err
+			}
+			total += balance
+		}
+		return total, nil
 	}
-	return measure(ctx, s, opts)
+	for _, service := range order.Services() {
+		s.stores[service] = []outbox.Store[*memory.Tx]{memory.New(memory.NewDatabase())}
+	}
+	_, err := openTopics(ctx, log, namespace)
+	return s, err
 }
 
-func measureEmbedded(ctx context.Context, opts *options) (f figures, err error) {
-	dir, err := os.MkdirTemp("", "choreo-bench-")
-	if err != nil {
-		return f, err
+// balanceOf returns the balance of an account: 0 where there is none yet.
+func balanceOf(tx *memory.Tx, account int) (int64, error) {
+	value, found, err := tx.Get("account", strconv.Itoa(account))
+	if err != nil || !found {
+		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	broker, err := embedded.Start(embedded.Config{DataDir: filepath.Join(dir, "broker")})
+	return strconv.ParseInt(value, 10, 64)
+}
+
+// measureEmbeddedSQLite measures the embedded broker, and a SQLite file a service.
+func measureEmbeddedSQLite(ctx context.Context, b *bench) (err error) {
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	dir, err := open.tempDir()
 	if err != nil {
-		return f, err
+		return err
 	}
-	defer func() { err = errors.Join(err, broker.Close()) }()
-	log, err := kafka.New(kafka.Config{Brokers: broker.Addresses()})
+	addresses, err := open.embedded(dir)
 	if err != nil {
-		return f, err
+		return err
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	var databases []*sql.DB
-	defer func() {
-		for _, db := range databases {
-			err = errors.Join(err, db.Close())
-		}
-	}()
 	s := &setting[*sql.Tx]{
-		name: "embedded", log: log, stores: make(map[string]outbox.Store[*sql.Tx]),
+		namespace: b.namespace("embedded-sqlite"), stores: make(map[string][]outbox.Store[*sql.Tx]),
 		update: func(ctx context.Context, tx *sql.Tx, _ string, account, delta int) error {
 			_, err := tx.ExecContext(ctx, `UPDATE account SET balance = balance + ? WHERE id = ?`, delta, account)
 			return err
 		},
 	}
+	if s.log, err = open.kafka(addresses); err != nil {
+		return err
+	}
+	databases := make(map[string]*sql.DB)
 	for _, service := range order.Services() {
-		db, err := sqlite.Open(filepath.Join(dir, service+".db"), nil)
+		db, err := open.sqlite(ctx, filepath.Join(dir, service+".db"), nil)
 		if err != nil {
-			return f, err
+			return err
 		}
-		databases = append(databases, db)
-		if _, err := db.ExecContext(ctx, `CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)`); err != nil {
-			return f, err
-		}
-		if _, err := db.ExecContext(ctx, `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ? - 1)
-			INSERT INTO account SELECT i, 0 FROM n`, accounts); err != nil {
-			return f, err
-		}
+		databases[service] = db
 		store := sqlite.New(db, nil)
 		if err := store.Migrate(ctx); err != nil {
-			return f, err
-		}
-		s.stores[service] = store
-	}
-	return measure(ctx, s, opts)
-}
-
-func measureReal(ctx context.Context, opts *options) (f figures, err error) {
-	var pools []*pgxpool.Pool
-	defer func() {
-		for _, pool := range pools {
-			pool.Close()
-		}
-	}()
-	log, err := kafka.New(kafka.Config{Brokers: opts.brokers})
-	if err != nil {
-		return f, err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	s := &setting[pgx.Tx]{
-		name: "real", log: log, stores: make(map[string]outbox.Store[pgx.Tx]),
-		update: func(ctx context.Context, tx pgx.Tx, service string, account, delta int) error {
-			_, err := tx.Exec(ctx, updateAccount(service), delta, account)
 			return err
-		},
-	}
-	for _, service := range order.Services() {
-		pool, err := openSchema(ctx, opts.postgres, schemaOf(service), 12)
-		if err != nil {
-			return f, err
 		}
-		pools = append(pools, pool)
-		store := postgres.New(pool, &postgres.Config{Schema: schemaOf(service)})
-		if err := store.Migrate(ctx); err != nil {
-			return f, err
-		}
-		s.stores[service] = store
+		s.stores[service] = []outbox.Store[*sql.Tx]{store}
 	}
-	return measure(ctx, s, opts)
+	s.total = func(ctx context.Context, service string) (total int64, err error) {
+		err = databases[service].QueryRowContext(ctx, `SELECT sum(balance) FROM account`).Scan(&total)
+		return total, err
+	}
+	if _, err := openTopics(ctx, s.log, s.namespace); err != nil {
+		return err
+	}
+	return measureBursts(ctx, b, "embedded-sqlite", s, nil)
 }
 
-func schemaOf(service string) string { return "bench_" + service }
-
-// updateAccounts are the business statements, made once.
-var updateAccounts = func() map[string]string {
-	statements := make(map[string]string)
-	for _, service := range order.Services() {
-		statements[service] = fmt.Sprintf(`UPDATE %s.account SET balance = balance + $1 WHERE id = $2`, schemaOf(service))
-	}
-	return statements
-}()
-
-func updateAccount(service string) string { return updateAccounts[service] }
-
-// openSchema makes an empty schema with the business table, and a pool to it.
-func openSchema(ctx context.Context, dsn, schema string, connections int32) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(dsn)
+// sqlite opens a new database with the business table.
+func (c *closers) sqlite(ctx context.Context, path string, config *sqlite.OpenConfig) (*sql.DB, error) {
+	db, err := sqlite.Open(path, config)
 	if err != nil {
 		return nil, err
 	}
-	config.MaxConns = connections
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	c.add(db.Close)
+	if _, err := db.ExecContext(ctx, `CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)`); err != nil {
 		return nil, err
 	}
-	_, err = pool.Exec(ctx, fmt.Sprintf(`DROP SCHEMA IF EXISTS %[1]s CASCADE; CREATE SCHEMA %[1]s;
-		CREATE TABLE %[1]s.account (id int PRIMARY KEY, balance bigint NOT NULL);
-		INSERT INTO %[1]s.account SELECT i, 0 FROM generate_series(0, %[2]d) i`, schema, accounts-1))
-	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("prepare schema %s: %w", schema, err)
-	}
-	return pool, nil
+	_, err = db.ExecContext(ctx, `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ? - 1)
+		INSERT INTO account SELECT i, 0 FROM n`, accounts)
+	return db, err
 }
 
-func isTopicExists(err error) bool { return errors.Is(err, topics.ErrTopicExists) }
+// measureEmbeddedPostgres measures the embedded broker, and a schema of PostgreSQL a service.
+func measureEmbeddedPostgres(ctx context.Context, b *bench) (err error) {
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	dir, err := open.tempDir()
+	if err != nil {
+		return err
+	}
+	addresses, err := open.embedded(dir)
+	if err != nil {
+		return err
+	}
+	s, err := open.real(ctx, b.place("embedded-postgres", addresses), create)
+	if err != nil {
+		return err
+	}
+	return measureBursts(ctx, b, "embedded-postgres", s, nil)
+}
 
-func newUUID() string { return uuid.Must(uuid.NewV7()).String() }
+// measureReal measures Apache Kafka and PostgreSQL, all services in this process, with bare
+// statements beside.
+func measureReal(ctx context.Context, b *bench) (err error) {
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	s, err := open.real(ctx, b.place("real", b.brokers), create)
+	if err != nil {
+		return err
+	}
+	bare, err := open.bare(ctx, b)
+	if err != nil {
+		return err
+	}
+	return measureBursts(ctx, b, "real", s, bare)
+}

@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
-	"time"
+	"math/rand/v2"
 
 	"github.com/choreo-go/choreo/choreo"
-	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/participant"
-	"github.com/choreo-go/choreo/topics"
 )
 
 // The workload is the shape of the order saga: five steps in four services, one
@@ -31,6 +26,13 @@ type (
 	}
 )
 
+const (
+	orders    = "orders"
+	inventory = "inventory"
+	payments  = "payments"
+	shipping  = "shipping"
+)
+
 var (
 	createOrder  = choreo.NewStep[placed, state]("create-order")
 	reserveStock = choreo.NewStep[state, state]("reserve-stock")
@@ -39,97 +41,95 @@ var (
 	confirm      = choreo.NewStep[state, state]("confirm-order")
 
 	order = choreo.MustDefine[placed]("order", 1,
-		createOrder.OwnedBy("orders"),
-		reserveStock.OwnedBy("inventory").After(createOrder),
-		charge.OwnedBy("payments").After(reserveStock),
-		book.OwnedBy("shipping").After(charge),
-		confirm.OwnedBy("orders").After(book).NoCompensation(),
+		createOrder.OwnedBy(orders),
+		reserveStock.OwnedBy(inventory).After(createOrder),
+		charge.OwnedBy(payments).After(reserveStock),
+		book.OwnedBy(shipping).After(charge),
+		confirm.OwnedBy(orders).After(book).NoCompensation(),
 	)
 )
 
 const accounts = 10_000 // business rows of each service
 
-// setting is a log and one store a service.
-type setting[Tx any] struct {
-	name   string
-	log    topics.Log
-	stores map[string]outbox.Store[Tx]
+// load is a number of sagas that are run.
+type load struct {
+	Run     string `json:"run"` // begins their ids
+	Sagas   int    `json:"sagas"`
+	Refused int    `json:"refused_percent"`
+	Rows    int    `json:"rows"` // business rows of each service that they write to
+}
+
+// of returns how the saga with a number is placed.
+func (l *load) of(i int) placed { return placed{Account: rand.IntN(l.Rows), Refuse: l.refuses(i)} }
+
+// refuses spreads those that are refused over each hundred.
+func (l *load) refuses(i int) bool { return i*37%100 < l.Refused }
+
+// refusals returns how many of the sagas are refused.
+func (l *load) refusals() int {
+	n := l.Sagas / 100 * l.Refused
+	for i := l.Sagas / 100 * 100; i < l.Sagas; i++ {
+		if l.refuses(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// steps returns how many runs of handlers the sagas need: five forward, or three forward
+// and three back.
+func (l *load) steps() int { return 5*(l.Sagas-l.refusals()) + 6*l.refusals() }
+
+// done adds up loads that have come to their end.
+type done struct{ completed, refused int }
+
+func (d *done) add(l *load) {
+	d.refused += l.refusals()
+	d.completed += l.Sagas - l.refusals()
+}
+
+// total returns what the business rows of a service add up to, if each step was done once
+// and what was refused is undone.
+func (d *done) total(service string) int64 {
+	if service == orders { // which owns two of the steps
+		return 2 * int64(d.completed)
+	}
+	return int64(d.completed)
+}
+
+// business is what handlers work with.
+type business[Tx any] struct {
 	// update is the one business statement of a step.
 	update func(ctx context.Context, tx Tx, service string, account, delta int) error
+	hops   *hopRecorder
+	ends   *ends
 }
 
-// system runs the four services in this process.
-type system[Tx any] struct {
-	setting *setting[Tx]
-	orders  *participant.Participant[Tx]
-
-	executed, compensated atomic.Int64 // handler runs that succeeded
-	ended                 atomic.Int64
-	target                atomic.Int64
-	reached               chan struct{}
-	hops                  *hopRecorder
-	stop                  func() error
-}
-
-func startSystem[Tx any](ctx context.Context, s *setting[Tx]) (*system[Tx], error) {
-	names, err := topics.NewNames("choreo")
-	if err != nil {
-		return nil, err
+// bind binds the handlers of a service. Each touches nothing but its transaction, and is
+// quick.
+func bind[Tx any](p *participant.Participant[Tx], service string, b *business[Tx]) {
+	switch service {
+	case orders:
+		participant.Handle(p, createOrder, step[Tx, placed]{b, service})
+		participant.HandleForward(p, confirm, step[Tx, state]{b, service})
+	case inventory:
+		participant.Handle(p, reserveStock, step[Tx, state]{b, service})
+	case payments:
+		participant.Handle(p, charge, step[Tx, state]{b, service})
+	case shipping:
+		participant.Handle(p, book, step[Tx, state]{b, service})
 	}
-	plan, err := topics.NewPlan(ctx, s.log, topics.Topology(names, []choreo.AnySaga{order}, topics.TopologyOptions{}))
-	if err != nil {
-		return nil, err
-	}
-	if err := plan.Apply(ctx, s.log); err != nil {
-		return nil, err
-	}
-	sys := &system[Tx]{setting: s, reached: make(chan struct{}, 1), hops: newHopRecorder()}
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	errs := make(chan error, 4)
-	sys.stop = func() error {
-		cancel()
-		running.Wait()
-		close(errs)
-		return <-errs
-	}
-	for _, service := range order.Services() {
-		p, err := participant.New(s.log, s.stores[service], &participant.Config{
-			Service: service, Sagas: []choreo.AnySaga{order},
-		})
-		if err != nil {
-			cancel()
-			return nil, err
-		}
-		switch service {
-		case "orders":
-			sys.orders = p
-			participant.Handle(p, createOrder, step[Tx, placed]{sys, "orders", "create-order"})
-			participant.HandleForward(p, confirm, step[Tx, state]{sys, "orders", "confirm-order"})
-		case "inventory":
-			participant.Handle(p, reserveStock, step[Tx, state]{sys, "inventory", "reserve-stock"})
-		case "payments":
-			participant.Handle(p, charge, step[Tx, state]{sys, "payments", "charge-payment"})
-		case "shipping":
-			participant.Handle(p, book, step[Tx, state]{sys, "shipping", "book-shipment"})
-		}
-		running.Go(func() {
-			if err := p.Run(ctx); err != nil {
-				errs <- err
-			}
-		})
-	}
-	return sys, nil
 }
 
 // step is the handler of every step.
 type step[Tx, In any] struct {
-	sys           *system[Tx]
-	service, name string
+	*business[Tx]
+	service string
 }
 
+// Execute writes the step's business row.
 func (h step[Tx, In]) Execute(ctx context.Context, tx Tx, call *participant.Call[In]) (state, error) {
-	h.sys.hops.at(call.SagaID, h.name)
+	h.hops.at(call.SagaID, call.Step)
 	var out state
 	switch in := any(call.Input).(type) {
 	case placed:
@@ -137,89 +137,25 @@ func (h step[Tx, In]) Execute(ctx context.Context, tx Tx, call *participant.Call
 	case state:
 		out = in
 	}
-	if h.name == "book-shipment" && out.Refuse {
+	if call.Step == book.Name() && out.Refuse {
 		return out, choreo.Refusef("country-not-served", "no carrier for %s", out.Country)
 	}
-	if err := h.sys.setting.update(ctx, tx, h.service, out.Account, 1); err != nil {
+	if err := h.update(ctx, tx, h.service, out.Account, 1); err != nil {
 		return out, err
 	}
-	h.sys.executed.Add(1)
-	if h.name == "confirm-order" {
-		h.sys.end()
+	if call.Step == confirm.Name() {
+		h.ends.end(call.SagaID)
 	}
 	return out, nil
 }
 
-func (h step[Tx, In]) Compensate(ctx context.Context, tx Tx, _ *participant.Call[In], out state) error {
-	if err := h.sys.setting.update(ctx, tx, h.service, out.Account, -1); err != nil {
+// Compensate takes back what Execute wrote.
+func (h step[Tx, In]) Compensate(ctx context.Context, tx Tx, call *participant.Call[In], out state) error {
+	if err := h.update(ctx, tx, h.service, out.Account, -1); err != nil {
 		return err
 	}
-	h.sys.compensated.Add(1)
-	if h.name == "create-order" {
-		h.sys.end()
+	if call.Step == createOrder.Name() {
+		h.ends.end(call.SagaID)
 	}
 	return nil
-}
-
-func (s *system[Tx]) end() {
-	if s.ended.Add(1) == s.target.Load() {
-		s.reached <- struct{}{}
-	}
-}
-
-// drain waits until every outbox is empty.
-func (s *system[Tx]) drain(ctx context.Context) error {
-	for _, store := range s.setting.stores {
-		for {
-			backlog, err := store.Backlog(ctx)
-			if err != nil {
-				return err
-			}
-			if backlog.Entries == 0 {
-				break
-			}
-			select {
-			case <-time.After(2 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
-}
-
-// burst starts n sagas from several callers and returns how long it took until all
-// were at rest.
-func (s *system[Tx]) burst(ctx context.Context, run string, n, refusedPercent, callers int) (time.Duration, error) {
-	s.target.Store(s.ended.Load() + int64(n))
-	begin := time.Now()
-	var next atomic.Int64
-	errs := make(chan error, callers)
-	for range callers {
-		go func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					errs <- nil
-					return
-				}
-				in := placed{Account: i * 7919 % accounts, Refuse: i%100 < refusedPercent}
-				if _, err := participant.Start(ctx, s.orders, order, fmt.Sprintf("%s-%07d", run, i), in); err != nil {
-					errs <- err
-					return
-				}
-			}
-		}()
-	}
-	for range callers {
-		if err := <-errs; err != nil {
-			return 0, err
-		}
-	}
-	select {
-	case <-s.reached:
-	case <-ctx.Done():
-		return 0, fmt.Errorf("%d of %d sagas ended: %w", s.ended.Load(), s.target.Load(), ctx.Err())
-	}
-	return time.Since(begin), s.drain(ctx)
 }
