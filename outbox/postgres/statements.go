@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/outbox/internal/table"
 )
 
@@ -28,10 +29,11 @@ var dialect = table.Dialect{
 func (b *base) statements() {
 	t := b.tables
 	b.texts = t.Texts(dialect)
+	recent := fmt.Sprintf("clock_timestamp() - created_at BETWEEN interval '0' AND interval '%d ms'", outbox.HandedFor.Milliseconds())
 	const except = "aggregateid NOT IN (SELECT json_array_elements_text($1::text::json))"
 	b.lockBuckets = "SELECT bucket, pg_try_advisory_xact_lock($3, bucket) FROM (SELECT DISTINCT " + bucket + " AS bucket" +
 		" FROM (SELECT aggregateid FROM " + t.Outbox + " WHERE " + except + " ORDER BY seq LIMIT $2) AS oldest) AS buckets"
-	b.readBuckets = t.SelectEntries("id::text") + " WHERE " + bucket + " = ANY ($3::text::integer[]) AND " + except +
+	b.readBuckets = t.SelectEntries("id::text", recent, "$4") + " WHERE " + bucket + " = ANY ($3::text::integer[]) AND " + except +
 		" ORDER BY seq LIMIT $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
 	b.due = t.Due(dialect)
@@ -47,6 +49,11 @@ func (b *base) statements() {
 // readers drop.
 const claimSettings = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)," +
 	" set_config('enable_sort', 'off', true), set_config('synchronous_commit', 'off', true)"
+
+// byIndex has the planner find the older entries of a key by their index, whatever the
+// statistics of a table say that is empty most of the time: a plan that is made then is kept
+// while the table grows.
+const byIndex = "SELECT set_config('enable_seqscan', 'off', true)"
 
 // numbers writes a list as the text of an array.
 func numbers[N ~int32 | ~int64](list []N) string {
