@@ -129,12 +129,21 @@ func (c *claim) end() {
 
 // Delete deletes entries that were handed over and published.
 func (s *Store) Delete(ctx context.Context, seqs []int64) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("delete %d entries: get a connection: %w", len(seqs), err)
+	}
+	defer conn.Release()
 	var batch pgx.Batch
 	batch.BeginTx(unitTx)
 	batch.Queue(claimSettings)
 	batch.Queue(s.base.delete, numbers(seqs))
 	batch.Queue("commit")
-	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	results := conn.SendBatch(ctx, &batch)
+	if err := results.Close(); err != nil {
+		if tx := results.Tx(); tx != nil {
+			err = errors.Join(err, rollback(ctx, conn.Conn(), tx))
+		}
 		return fmt.Errorf("delete %d entries: %w", len(seqs), err)
 	}
 	return nil
