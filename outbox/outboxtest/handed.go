@@ -1,6 +1,7 @@
 package outboxtest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -90,7 +91,7 @@ func (x *exercise[Tx]) handedOver() {
 	require.Len(x, c.Entries(), 9, "with nobody to hand to, all is there to claim")
 	for _, e := range h.entries {
 		require.True(x, slices.ContainsFunc(c.Entries(), func(o outbox.Entry) bool {
-			return o.Seq == e.Seq && o.ID == e.ID && string(o.Record.Value) == string(e.Record.Value)
+			return o.Seq == e.Seq && o.ID == e.ID && bytes.Equal(o.Record.Value, e.Record.Value)
 		}), "it was offered as it is in the outbox: %s", e.Record.Value)
 	}
 	require.NoError(x, c.Release(x.ctx))

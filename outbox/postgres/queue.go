@@ -53,15 +53,15 @@ func (c *claim) take(ctx context.Context, limit int, except string) error {
 	batch.Queue(c.base.lockBuckets, except, limit, c.base.class)
 	results := c.conn.SendBatch(ctx, &batch)
 	c.tx = results.Tx()
-	buckets, err := func() ([]int32, error) {
+	buckets, err := func() (int64, error) {
 		for range batch.Len() - 1 {
 			if _, err := results.Exec(); err != nil {
-				return nil, err
+				return 0, err
 			}
 		}
 		rows, err := results.Query()
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		defer rows.Close()
 		buckets, contended, err := lockedBuckets(rows)
@@ -71,10 +71,10 @@ func (c *claim) take(ctx context.Context, limit int, except string) error {
 	if closed := results.Close(); err == nil {
 		err = closed
 	}
-	if err != nil || len(buckets) == 0 {
+	if err != nil || buckets == 0 {
 		return err
 	}
-	rows, err := c.tx.Query(ctx, c.base.readBuckets, except, limit, numbers(buckets), c.handing.Own())
+	rows, err := c.tx.Query(ctx, c.base.readBuckets, except, limit, buckets, c.handing.Own())
 	if err != nil {
 		return err
 	}

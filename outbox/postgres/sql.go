@@ -190,10 +190,10 @@ func (c *sqlClaim) take(ctx context.Context, limit int, except string) error {
 	}
 	buckets, contended, err := lockedBuckets(rows)
 	c.contended = contended
-	if err = errors.Join(err, rows.Close()); err != nil || len(buckets) == 0 {
+	if err = errors.Join(err, rows.Close()); err != nil || buckets == 0 {
 		return err
 	}
-	rows, err = c.tx.QueryContext(ctx, c.base.readBuckets, except, limit, numbers(buckets), c.handing.Own())
+	rows, err = c.tx.QueryContext(ctx, c.base.readBuckets, except, limit, buckets, c.handing.Own())
 	if err != nil {
 		return err
 	}
