@@ -575,11 +575,14 @@ func TestPostgresPlans(t *testing.T) {
 		return sum
 	}
 	all := []string{"choreo_step", "choreo_saga", "choreo_parked", "choreo_outbox"}
+	// A table that was seen to be empty is not taken for one of some pages any more.
+	_, err := pool.Exec(ctx, "VACUUM "+pgx.Identifier{schema, "choreo_outbox"}.Sanitize())
+	require.NoError(t, err)
 	before := scans(all...)
 	work()
 	require.Equal(t, before, scans(all...))
 
-	_, err := pool.Exec(ctx, "ANALYZE "+pgx.Identifier{schema, "choreo_outbox"}.Sanitize())
+	_, err = pool.Exec(ctx, "ANALYZE "+pgx.Identifier{schema, "choreo_outbox"}.Sanitize())
 	require.NoError(t, err)
 	before = scans("choreo_outbox")
 	work()
