@@ -12,7 +12,9 @@
 // id order, and the relay keeps no cursor.
 //
 // A relay publishes the entries of a saga from the oldest that is left, in order,
-// and deletes an entry only after its acknowledgement. So the first publication of
+// and deletes an entry only after its acknowledgement. What a unit of its own process
+// has committed it publishes from memory ([Handover]), unless an older entry of the same
+// key stands in the outbox that it does not have in hand. So the first publication of
 // each entry is in commit order even when several relays run at once; what a second
 // relay can add are duplicates, which readers drop by their rows.
 package outbox

@@ -53,7 +53,7 @@ func (h *holds) nextDue(claimed time.Time) (time.Time, bool) {
 }
 
 // anyNew reports whether a key failed that is not held.
-func (h *holds) anyNew(out outcome) bool {
+func (h *holds) anyNew(out *outcome) bool {
 	for key := range out.failed {
 		if h.keys[key] == nil {
 			return true
@@ -63,7 +63,7 @@ func (h *holds) anyNew(out outcome) bool {
 }
 
 // anyAgain reports whether a key failed that is held.
-func (h *holds) anyAgain(out outcome) bool {
+func (h *holds) anyAgain(out *outcome) bool {
 	for key := range out.failed {
 		if h.keys[key] != nil {
 			return true
@@ -74,7 +74,7 @@ func (h *holds) anyAgain(out outcome) bool {
 
 // published frees keys of which a record was published, and returns how many of them
 // the log had a line about.
-func (h *holds) published(out outcome) (told int) {
+func (h *holds) published(out *outcome) (told int) {
 	for key := range out.keys {
 		if key == "" && out.failed[key] != nil {
 			continue // of records without a key others went out: the one that failed is no nearer
@@ -91,7 +91,7 @@ func (h *holds) published(out outcome) (told int) {
 
 // failed holds the keys that failed. It returns how many were not held before, and one of them
 // with its error; without any, some error of the batch. logAway is Relay.logAway.
-func (h *holds) failed(out outcome, now time.Time, logAway int) (added int, key string, err error) {
+func (h *holds) failed(out *outcome, now time.Time, logAway int) (added int, key string, err error) {
 	for failed, why := range out.failed {
 		held := h.keys[failed]
 		if held == nil {

@@ -44,6 +44,7 @@ type RelayConfig struct {
 // RelayStats is how a relay stands.
 type RelayStats struct {
 	Published uint64 // entries that the log acknowledged, repetitions included
+	Handed    uint64 // of Published, those that units handed over, so that they were not read from the outbox
 	Failed    uint64 // entries that it did not, repetitions included
 	Batches   uint64 // calls of the publisher
 	Held      int    // keys whose entries wait because an earlier one could not be published
@@ -54,29 +55,36 @@ type RelayStats struct {
 	LastErrorAt time.Time
 }
 
-// Relay moves committed entries from an outbox to the log: it claims a batch of the
-// oldest, publishes it, deletes what was acknowledged, releases the claim, and goes on at once
-// while more is there. Any number of relays may serve one outbox. The batches of a
-// relay follow one another, which suffices for tens of thousands of entries a second on
-// PostgreSQL.
+// Relay moves committed entries from an outbox to the log, in two ways.
 //
-// A relay is in one of these states:
+// What units of its own process commit is handed to it ([Queue.HandTo]), and it publishes that
+// from memory: what queued up while the last batch was in flight is the next one. A lone
+// entry does not wait. Rows of what was acknowledged are deleted a moment later, many at once.
+//
+// All else it reads from the outbox: what was there when it began, what callers commit in their
+// own transactions, what found no room in memory, what could not be published, and
+// what other processes have left. It claims a batch of the oldest, publishes it, deletes what
+// was acknowledged, releases the claim, and goes on at once while more is there. An entry is not
+// handed over while an older one of its key has to be read, so that both ways keep one
+// order. Any number of relays may serve one outbox.
+//
+// As to the outbox, a relay is in one of these states:
 //
 //   - busy: batches come full, or another relay's claims end; it claims on at once.
-//   - idle: it waits to be woken by a commit of this process ([Queue.Committed]), for a held
-//     key to fall due, or for RelayConfig.Poll. A transaction of a caller that a unit
+//   - idle: it waits to be woken by a commit of this process that was not handed over
+//     ([Queue.Committed]), for a held key to fall due, or for RelayConfig.Poll. A transaction of a caller that a unit
 //     joined commits only after it woke the relay, so that after a wake the relay looks
 //     again 2, 4, 8, … ms later. While another relay works on entries that it could not
 //     claim, it asks again after 5, 10, 20, … ms.
 //   - backing off: the log or the database is away. It waits 50 ms, doubled with every
 //     failure up to RelayConfig.MaxBackoff and shortened by up to half at random, and
-//     nothing wakes it. No claim is open meanwhile, nor in any other wait: a long
+//     nothing wakes it. While the log is away nothing is handed over. No claim is open meanwhile, nor in any other wait: a long
 //     transaction would keep the database from cleaning up.
 //
 // What can fail:
 //
-//   - A record cannot be published, others can. Its key is held: left out of claims, for
-//     50 ms, doubled with every failure up to RelayConfig.MaxBackoff. No other key waits.
+//   - A record cannot be published, others can. Its key is held: left out of claims, and no
+//     more handed over, for 50 ms, doubled with every failure up to RelayConfig.MaxBackoff. No other key waits.
 //   - No record of a batch can be published, though some of its keys never failed before. One
 //     such batch may be a lone poisoned record; from the second in a row on the log
 //     counts as away. The keys of such batches are held as above, so that each attempt
@@ -96,17 +104,22 @@ type Relay struct {
 	jitter    func(time.Duration) time.Duration
 	running   atomic.Bool
 
-	mu    sync.Mutex
-	stats RelayStats
+	nudge chan struct{} // has a value when the outbox is to be looked at without a commit
 
-	// What follows belongs to the goroutine of Run.
-	holds      holds
-	logAway    int           // batches in a row that say that the log is away
-	storeAway  int           // faults of the database in a row
+	mu        sync.Mutex // guards what follows
+	stats     RelayStats
+	holds     holds
+	logAway   int // batches in a row that say that the log is away
+	storeAway int // faults of the database in a row
+
+	// What follows belongs to the goroutine of Run or Step.
+	hand       *handover
 	newFirst   time.Time     // until when no held key is tried, due or not
 	nap        time.Duration // how long to be idle, if nothing else ends it
 	contention time.Duration // how long, where entries were contended
 	sampled    time.Time     // when the backlog was looked up
+	next       time.Time     // of Step: when to look at the outbox,
+	deaf       bool          // whatever is committed
 }
 
 const (
@@ -141,8 +154,7 @@ func NewRelay(queue Queue, publisher Publisher, config *RelayConfig) *Relay {
 	return &Relay{
 		queue: queue, publisher: publisher, config: c, log: c.Logger,
 		jitter: func(d time.Duration) time.Duration { return d - rand.N(d/2+1) },
-		holds:  newHolds(c.MaxBackoff, c.HoldMax),
-		nap:    c.Poll,
+		nudge:  make(chan struct{}, 1),
 	}
 }
 
@@ -168,9 +180,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		return errors.New("outbox: the relay is running already")
 	}
 	defer r.running.Store(false)
-	r.holds = newHolds(r.config.MaxBackoff, r.config.HoldMax)
-	r.logAway, r.storeAway, r.contention, r.newFirst = 0, 0, 0, time.Time{}
-	r.nap = r.config.Poll
+	r.begin()
+	defer r.queue.HandTo(nil)
 
 	// work outlives ctx by StopTimeout.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -184,8 +195,11 @@ func (r *Relay) Run(ctx context.Context) error {
 		case <-work.Done():
 		}
 	})
+	stopCarrying := r.startCarrying(work)
 	for r.pause(ctx, r.round(work)) {
 	}
+	r.hand.setOpen(false)
+	stopCarrying()
 	if r.config.StopTimeout > 0 {
 		for work.Err() == nil && r.round(work) == goOn {
 		}
@@ -193,16 +207,21 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// Step relays one batch, for a caller that drives the relay by hand in place of Run, such
-// as a simulation. It returns how long there is nothing to do, unless deaf is false and
-// something is committed. Calls must not overlap; call Woken before the first one after a commit.
-func (r *Relay) Step(ctx context.Context) (wait time.Duration, deaf bool) {
-	p := r.round(ctx)
-	return p.wait, p.deaf
+// begin forgets what an earlier run has learned, and has units hand over what they commit.
+func (r *Relay) begin() {
+	r.mu.Lock()
+	r.holds = newHolds(r.config.MaxBackoff, r.config.HoldMax)
+	r.logAway, r.storeAway = 0, 0
+	r.mu.Unlock()
+	r.contention, r.newFirst = 0, time.Time{}
+	r.nap = r.config.Poll
+	r.hand = newHandover()
+	r.hand.setOpen(true)
+	r.queue.HandTo(r.hand)
 }
 
-// Woken tells a relay that is driven by hand of a commit.
-func (r *Relay) Woken() { r.nap = min(firstNap, r.config.Poll) }
+// woken has the relay look at the outbox again soon, after a commit that it was told of.
+func (r *Relay) woken() { r.nap = min(firstNap, r.config.Poll) }
 
 // pause is how the relay waits between two rounds.
 type pause struct {
@@ -217,24 +236,25 @@ func (r *Relay) pause(ctx context.Context, p pause) bool {
 	if p.wait <= 0 {
 		return ctx.Err() == nil
 	}
-	var wake <-chan struct{}
+	var wake, nudge <-chan struct{}
 	if p.deaf {
 		p.wait = r.jitter(p.wait)
 	} else {
-		wake = r.queue.Committed()
+		wake, nudge = r.queue.Committed(), r.nudge
 	}
 	timer := time.NewTimer(p.wait)
 	defer timer.Stop()
 	select {
 	case <-wake:
-		r.Woken()
+		r.woken()
+	case <-nudge:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil
 }
 
-// round relays one batch and says how to wait for the next.
+// round relays one batch from the outbox and says how to wait for the next.
 func (r *Relay) round(ctx context.Context) pause {
 	began := time.Now()
 	newOnly := began.Before(r.newFirst)
@@ -248,21 +268,25 @@ func (r *Relay) round(ctx context.Context) pause {
 		out = r.publish(ctx, entries)
 	}
 	if err := r.settle(ctx, claim, out.published); err != nil {
-		r.note(out)
+		r.note(&out, false)
 		return r.storeFailed(ctx, "delete published entries", err)
 	}
 	r.storeBack()
 	full := len(entries) >= r.config.BatchMax
+	r.mu.Lock()
 	if !full && !newOnly && !claim.Contended() {
 		r.holds.forgetGone(began, entries)
 	}
+	again := r.holds.anyAgain(&out)
+	r.mu.Unlock()
 	if !full {
 		r.newFirst = time.Time{}
 	}
-	if r.holds.anyAgain(out) {
+	if again {
 		r.newFirst = time.Now().Add(time.Since(began))
 	}
-	wait, freed := r.note(out)
+	wait, freed := r.note(&out, false)
+	r.handOver(full)
 	r.sample(ctx, len(entries) == 0 && !claim.Contended())
 	switch {
 	case wait > 0:
@@ -277,10 +301,12 @@ func (r *Relay) round(ctx context.Context) pause {
 func (r *Relay) claim(ctx context.Context, now time.Time, newOnly bool) (Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
+	r.mu.Lock()
 	except := r.holds.except(now)
 	if newOnly {
 		except = r.holds.all()
 	}
+	r.mu.Unlock()
 	return r.queue.Claim(ctx, r.config.BatchMax, except)
 }
 
@@ -342,12 +368,14 @@ func (r *Relay) publish(ctx context.Context, entries []Entry) outcome {
 	return out
 }
 
-// note draws the conclusions from a batch. It returns how long to leave the log alone,
-// or whether keys came free that can be claimed at once.
-func (r *Relay) note(out outcome) (wait time.Duration, freed bool) {
+// note draws the conclusions from a batch, which was handed over or read. It returns how long to
+// leave the log alone, or whether keys came free that can be claimed at once.
+func (r *Relay) note(out *outcome, handed bool) (wait time.Duration, freed bool) {
 	if len(out.published)+out.unsent == 0 {
 		return 0, false
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	now := time.Now()
 	released := r.holds.published(out)
 	switch {
@@ -371,10 +399,11 @@ func (r *Relay) note(out outcome) (wait time.Duration, freed bool) {
 		r.log.Warn("records cannot be published: later ones of their keys are held, others go on",
 			zap.Int("keys", held), zap.String("key", key), zap.Error(err))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.stats.Batches++
 	r.stats.Published += uint64(len(out.published))
+	if handed {
+		r.stats.Handed += uint64(len(out.published))
+	}
 	r.stats.Failed += uint64(out.unsent)
 	r.stats.Held = r.holds.len()
 	if err != nil {
@@ -397,17 +426,19 @@ func backoff(n int, limit time.Duration) time.Duration {
 // storeFailed notes a fault of the database.
 func (r *Relay) storeFailed(ctx context.Context, what string, err error) pause {
 	err = fmt.Errorf("%s: %w", what, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.storeAway++
 	if r.storeAway == 1 && ctx.Err() == nil {
 		r.log.Warn("the outbox cannot be reached: backing off", zap.Error(err))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.stats.LastError, r.stats.LastErrorAt = err, time.Now()
 	return pause{wait: backoff(r.storeAway, r.config.MaxBackoff), deaf: true}
 }
 
 func (r *Relay) storeBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.storeAway > 0 {
 		r.log.Warn("the outbox can be reached again")
 	}
@@ -424,6 +455,8 @@ func (r *Relay) idle(claimed time.Time, contended bool) pause {
 	} else {
 		r.contention = 0
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if due, ok := r.holds.nextDue(claimed); ok {
 		wait = min(wait, time.Until(due))
 	}
@@ -436,7 +469,10 @@ func (r *Relay) sample(ctx context.Context, nothing bool) {
 		return
 	}
 	var b Backlog
-	if !nothing || r.holds.len() > 0 {
+	r.mu.Lock()
+	held := r.holds.len()
+	r.mu.Unlock()
+	if !nothing || held > 0 || !r.hand.empty() {
 		var err error
 		ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 		defer cancel()

@@ -142,6 +142,19 @@ func (r *rig) emit(store *memory.Store, values ...string) {
 	synctest.Wait()
 }
 
+// join commits entries in a transaction of the caller's, which hands nothing over.
+func (r *rig) join(store *memory.Store, values ...string) {
+	r.t.Helper()
+	changes, sagas := changesOf(values)
+	tx, err := store.BeginTx(r.t.Context())
+	require.NoError(r.t, err)
+	u, err := store.Join(r.t.Context(), tx, sagas...)
+	require.NoError(r.t, err)
+	require.NoError(r.t, u.Commit(r.t.Context(), changes))
+	require.NoError(r.t, tx.Commit(r.t.Context()))
+	synctest.Wait()
+}
+
 func changesOf(values []string) (changes outbox.Changes, sagas []outbox.SagaID) {
 	for _, v := range values {
 		key := v

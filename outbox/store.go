@@ -99,9 +99,11 @@ type Rows struct {
 
 // Changes are what a unit of work writes besides the handlers' statements.
 type Changes struct {
-	Steps   []StepRow
-	Sagas   []SagaRow
-	Entries []Entry // get their order from their place here
+	Steps []StepRow
+	Sagas []SagaRow
+	// Entries get their order from their place here. Their records belong to the store from the
+	// commit on: nobody changes their memory any more.
+	Entries []Entry
 	// Unpark takes parked records away, by Seq, before Park adds others. What is not
 	// there, or belongs to a saga that was not named at Begin, is ignored.
 	Unpark []int64
@@ -235,23 +237,36 @@ func (e *Entry) Key() string { return string(e.Record.Key) }
 // Queue is the relay's side of a store.
 type Queue interface {
 	// Claim returns up to limit entries, the oldest first, leaving out the keys in
-	// except (see Entry.Key) and those that another relay works on. The entries of a
-	// key come in order and begin with its oldest. The claim must be released.
+	// except (see Entry.Key) and those that another relay works on, or to which one was handed
+	// something. The entries of a key come in order and begin with its oldest. The claim
+	// must be released.
 	Claim(ctx context.Context, limit int, except []string) (Claim, error)
+	// HandTo has the units of this process offer to h what they commit in transactions of
+	// their own, in place of what was set before; nil ends it. For some seconds after
+	// their commit, claims of other processes leave such entries out, with all later ones of
+	// their keys: see HandedFor.
+	HandTo(h Handover)
+	// Delete deletes entries that were handed over and published.
+	Delete(ctx context.Context, seqs []int64) error
 	// Backlog returns how many entries wait (counted up to 100,000) and how old the
 	// oldest is.
 	Backlog(ctx context.Context) (Backlog, error)
-	// Committed returns a channel that gets a value after commits of this process
-	// that added entries. One value may stand for many commits.
+	// Committed returns a channel that gets a value after commits of this process that added
+	// entries which were not handed over. One value may stand for many commits.
 	Committed() <-chan struct{}
 }
+
+// HandedFor is how long after its commit an entry that was handed to a relay is left to it,
+// on the database's clock. It is how long the entries of a process wait that was killed.
+const HandedFor = 3 * time.Second
 
 // Claim is a set of entries that one relay works on.
 type Claim interface {
 	// Entries returns what was claimed; none means that there is nothing to do.
 	Entries() []Entry
-	// Contended reports whether entries were left out because another relay works
-	// on their sagas, so that asking again soon is worth it.
+	// Contended reports whether entries were left out because another relay works on their
+	// sagas, or something was handed over that comes before them, so that asking again soon
+	// is worth it.
 	Contended() bool
 	// Done deletes published entries. It may be called once, with part of Entries.
 	Done(ctx context.Context, seqs []int64) error

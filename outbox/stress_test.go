@@ -67,6 +67,7 @@ type world struct {
 	scenario
 	db       *memory.Database
 	spoil    func(outbox.Queue) outbox.Queue // a planted fault, or nil
+	handed   uint64                          // entries that were published from memory
 	mu       sync.Mutex
 	rand     *rand.Rand
 	healed   bool
@@ -170,7 +171,7 @@ func (p *process) start() {
 		}
 		return nil
 	})
-	var queue outbox.Queue = store
+	queue := outbox.Queue(lateHandover{store, p.world})
 	if p.spoil != nil {
 		queue = p.spoil(store)
 	}
@@ -180,8 +181,41 @@ func (p *process) start() {
 	}
 	relay := outbox.NewRelay(queue, p.world, &config)
 	ctx, cancel := context.WithCancel(context.Background())
-	p.wg.Go(func() { _ = relay.Run(ctx) }) // fails only where it runs twice
+	p.wg.Go(func() {
+		_ = relay.Run(ctx) // fails only where it runs twice
+		p.world.mu.Lock()
+		defer p.world.mu.Unlock()
+		p.handed += relay.Stats().Handed
+	})
 	p.store, p.relay = store, cancel
+}
+
+// lateHandover has units offer what they committed a while after, when later units of the same
+// sagas may have committed and offered.
+type lateHandover struct {
+	outbox.Queue
+	w *world
+}
+
+func (l lateHandover) HandTo(h outbox.Handover) {
+	if h == nil {
+		l.Queue.HandTo(nil)
+		return
+	}
+	l.Queue.HandTo(intercepted{h, func(entries []outbox.Entry, older map[string][]int64) bool {
+		delay(time.Duration(l.w.below(3)) * time.Millisecond)
+		return h.Offer(entries, older)
+	}})
+}
+
+// intercepted is a handover with another way to offer.
+type intercepted struct {
+	outbox.Handover
+	offer func(entries []outbox.Entry, older map[string][]int64) bool
+}
+
+func (i intercepted) Offer(entries []outbox.Entry, older map[string][]int64) bool {
+	return i.offer(entries, older)
 }
 
 // crash kills the process and starts it again.
@@ -350,6 +384,7 @@ func audit(end memory.Snapshot, log []string) (violations []string) {
 // TestG7G9UnderStress: whatever dies, stalls, repeats or answers wrongly, what was
 // committed is published, and each saga's entries for the first time in commit order.
 func TestG7G9UnderStress(t *testing.T) {
+	var handed uint64
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{scenario: drawScenario(rt)}
 		var violations []string
@@ -357,7 +392,9 @@ func TestG7G9UnderStress(t *testing.T) {
 		if len(violations) > 0 {
 			rt.Fatalf("%+v\n%q", w.scenario, violations)
 		}
+		handed += w.handed
 	})
+	require.NotZero(t, handed, "nothing was published from memory")
 }
 
 // spoilt is a queue with a planted fault.
@@ -368,6 +405,19 @@ type spoilt struct {
 
 func (s spoilt) Claim(ctx context.Context, limit int, except []string) (outbox.Claim, error) {
 	return s.claim(s.Queue, ctx, limit, except)
+}
+
+// spoiltHanding is a queue with a planted fault in what it hands over.
+type spoiltHanding struct {
+	outbox.Queue
+	offer func(q outbox.Queue, h outbox.Handover) func([]outbox.Entry, map[string][]int64) bool
+}
+
+func (s spoiltHanding) HandTo(h outbox.Handover) {
+	if h != nil {
+		h = intercepted{h, s.offer(s.Queue, h)}
+	}
+	s.Queue.HandTo(h)
 }
 
 type spoiltClaim struct {
@@ -432,6 +482,38 @@ func TestAuditFindsPlantedFaults(t *testing.T) {
 			}, same)()
 		},
 	}
+	handing := func(offer func(q outbox.Queue, h outbox.Handover) func([]outbox.Entry, map[string][]int64) bool) func() func(outbox.Queue) outbox.Queue {
+		return func() func(outbox.Queue) outbox.Queue {
+			return func(q outbox.Queue) outbox.Queue { return spoiltHanding{q, offer} }
+		}
+	}
+	faults["handed over without a look at older rows"] = handing(func(_ outbox.Queue, h outbox.Handover) func([]outbox.Entry, map[string][]int64) bool {
+		return func(entries []outbox.Entry, _ map[string][]int64) bool { return h.Offer(entries, nil) }
+	})
+	faults["handed over newer before older"] = handing(func(_ outbox.Queue, h outbox.Handover) func([]outbox.Entry, map[string][]int64) bool {
+		var mu sync.Mutex
+		var held []outbox.Entry
+		return func(entries []outbox.Entry, _ map[string][]int64) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if held == nil {
+				held = entries
+				return true
+			}
+			entries, held = append(entries, held...), nil
+			return h.Offer(entries, nil)
+		}
+	})
+	faults["what is handed over is deleted before the acknowledgement"] = handing(func(q outbox.Queue, h outbox.Handover) func([]outbox.Entry, map[string][]int64) bool {
+		return func(entries []outbox.Entry, older map[string][]int64) bool {
+			var list []int64
+			for _, e := range entries {
+				list = append(list, e.Seq)
+			}
+			_ = q.Delete(context.Background(), list) // if it fails this time, the next will do
+			return h.Offer(entries, older)
+		}
+	})
 	for name, plant := range faults {
 		t.Run(name, func(t *testing.T) {
 			var found bool

@@ -38,6 +38,8 @@ type Database struct {
 	running map[string]int                    // how many sagas of a definition are open
 	parked  map[outbox.SagaID][]outbox.Parked // by Seq; a list is never changed, but replaced
 	entries []*outbox.Entry                   // by Seq
+	keyed   map[string][]int64                // the entries by their key
+	handed  map[int64]mark                    // entries that a unit handed to its process's relay
 	seq     int64                             // the last one taken; takers may commit in another order
 	due     map[dueRow]time.Time
 	written map[outbox.SagaID]time.Time // when a row of the saga last was
@@ -45,6 +47,12 @@ type Database struct {
 	open    map[*Tx]struct{}
 	claimed map[string]*claim // by Entry.Key
 	claims  map[*claim]struct{}
+}
+
+// mark says to whose relay an entry was handed, and until when others leave it to that one.
+type mark struct {
+	store *Store
+	until time.Time
 }
 
 type cell struct{ table, key string }
@@ -63,6 +71,8 @@ func NewDatabase() *Database {
 		sagas:   make(map[outbox.SagaID]outbox.SagaRow),
 		parked:  make(map[outbox.SagaID][]outbox.Parked),
 		running: make(map[string]int),
+		keyed:   make(map[string][]int64),
+		handed:  make(map[int64]mark),
 		due:     make(map[dueRow]time.Time),
 		written: make(map[outbox.SagaID]time.Time),
 		locks:   make(map[outbox.SagaID]*sagaLock),
@@ -167,5 +177,21 @@ func (db *Database) insert(entries []*outbox.Entry) {
 			})
 		}
 		db.entries = slices.Insert(db.entries, at, e)
+		db.keyed[e.Key()] = append(db.keyed[e.Key()], e.Seq)
 	}
+}
+
+// remove takes entries away.
+func (db *Database) remove(gone map[int64]struct{}) {
+	db.entries = slices.DeleteFunc(db.entries, func(e *outbox.Entry) bool {
+		_, ok := gone[e.Seq]
+		if ok {
+			left := slices.DeleteFunc(db.keyed[e.Key()], func(seq int64) bool { return seq == e.Seq })
+			if db.keyed[e.Key()] = left; len(left) == 0 {
+				delete(db.keyed, e.Key())
+			}
+			delete(db.handed, e.Seq)
+		}
+		return ok
+	})
 }

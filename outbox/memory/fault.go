@@ -26,6 +26,7 @@ const (
 	OpClaim        Op = "claim"
 	OpDone         Op = "done"
 	OpRelease      Op = "release"
+	OpSweep        Op = "sweep" // deletes entries that were handed over
 	OpBacklog      Op = "backlog"
 	OpDue          Op = "due"
 	OpHasten       Op = "hasten"

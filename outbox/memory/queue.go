@@ -53,12 +53,21 @@ func (s *Store) take(limit int, except []string) *claim {
 	for _, key := range except {
 		left[key] = struct{}{}
 	}
+	before := make(map[string]struct{}) // keys of which something was handed over
 	for _, e := range s.db.entries {
 		if len(c.entries) == limit {
 			break
 		}
 		key := e.Key()
 		if _, out := left[key]; out {
+			continue
+		}
+		if s.inHand(e.Seq) {
+			before[key] = struct{}{}
+			continue
+		}
+		if _, out := before[key]; out {
+			c.contended = true
 			continue
 		}
 		switch s.db.claimed[key] {
@@ -76,12 +85,63 @@ func (s *Store) take(limit int, except []string) *claim {
 	return c
 }
 
+// inHand reports whether an entry is left to the relay to which it was handed.
+func (s *Store) inHand(seq int64) bool {
+	m, ok := s.db.handed[seq]
+	switch {
+	case !ok:
+		return false
+	case m.store == s:
+		h := s.hand.Load()
+		return h != nil && (*h).Has(seq)
+	}
+	return s.db.now().Before(m.until)
+}
+
+// HandTo has units offer what they commit to a relay.
+func (s *Store) HandTo(h outbox.Handover) {
+	if h == nil {
+		s.hand.Store(nil)
+	} else {
+		s.hand.Store(&h)
+	}
+}
+
+// Delete deletes entries that were handed over and published.
+func (s *Store) Delete(ctx context.Context, seqs []int64) error {
+	if err := s.delete(ctx, seqs); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) delete(ctx context.Context, seqs []int64) error {
+	if err := errors.Join(ctx.Err(), s.before(Effect{Op: OpSweep})); err != nil {
+		return err
+	}
+	gone := make(map[int64]struct{}, len(seqs))
+	for _, seq := range seqs {
+		gone[seq] = struct{}{}
+	}
+	s.db.mu.Lock()
+	err := s.usable()
+	if err == nil {
+		s.db.remove(gone)
+	}
+	s.db.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.after(Effect{Op: OpSweep})
+}
+
 func (c *claim) effect(op Op) Effect { return Effect{Op: op, Keys: c.keys} }
 
 // Entries returns what was claimed.
 func (c *claim) Entries() []outbox.Entry { return c.entries }
 
-// Contended reports whether entries were left out because they are claimed.
+// Contended reports whether entries were left out because they are claimed, or something
+// before them was handed over.
 func (c *claim) Contended() bool { return c.contended }
 
 // Done deletes published entries.
@@ -118,10 +178,7 @@ func (c *claim) remove(seqs []int64) error {
 		}
 		gone[seq] = struct{}{}
 	}
-	db.entries = slices.DeleteFunc(db.entries, func(e *outbox.Entry) bool {
-		_, ok := gone[e.Seq]
-		return ok
-	})
+	db.remove(gone)
 	return nil
 }
 
@@ -167,5 +224,6 @@ func (s *Store) Backlog(ctx context.Context) (outbox.Backlog, error) {
 	return b, nil
 }
 
-// Committed returns the channel on which commits with entries are announced.
+// Committed returns the channel on which commits with entries are announced that were not
+// handed over.
 func (s *Store) Committed() <-chan struct{} { return s.committed }

@@ -20,6 +20,7 @@ type Store struct {
 	killed    bool // guarded by db.mu
 	hook      atomic.Pointer[Hook]
 	wait      atomic.Pointer[func(ready func() bool)]
+	hand      atomic.Pointer[outbox.Handover]
 	committed chan struct{}
 }
 
@@ -223,6 +224,9 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 	}
 	if !u.own {
 		return nil
+	}
+	if h := u.tx.store.hand.Load(); h != nil && (*h).Open() {
+		u.tx.hand = *h
 	}
 	return u.tx.Commit(ctx)
 }

@@ -23,6 +23,9 @@ type Tx struct {
 	sagas   map[outbox.SagaID]outbox.SagaRow
 	parked  map[outbox.SagaID][]outbox.Parked // all of a saga's, where this changes them
 	entries []*outbox.Entry
+
+	hand  outbox.Handover    // gets the entries after the commit; nil: nobody does
+	older map[string][]int64 // what it is to know of the moment of the commit
 }
 
 // Get returns the value of a key and whether there is one. It fails with [ErrConflict]
@@ -72,7 +75,25 @@ func (tx *Tx) Commit(ctx context.Context) error {
 	if err := tx.store.after(tx.effect(OpCommit)); err != nil {
 		return fmt.Errorf("commit: %w: %w", outbox.ErrUnknownOutcome, err)
 	}
+	tx.announce()
 	return nil
+}
+
+// announce hands on what was committed, or tells a relay of this process that it is there.
+func (tx *Tx) announce() {
+	if len(tx.entries) == 0 {
+		return
+	}
+	if tx.hand != nil {
+		entries := make([]outbox.Entry, len(tx.entries))
+		for i, e := range tx.entries {
+			entries[i] = cloneEntry(e)
+		}
+		if tx.hand.Offer(entries, tx.older) {
+			return
+		}
+	}
+	tx.store.wake()
 }
 
 func (tx *Tx) prepare(ctx context.Context) error {
@@ -182,10 +203,14 @@ func (tx *Tx) apply() error {
 			db.parked[saga] = list
 		}
 	}
-	db.insert(tx.entries)
-	if len(tx.entries) > 0 {
-		tx.store.wake()
+	if tx.hand != nil {
+		tx.older = make(map[string][]int64)
+		for _, e := range tx.entries {
+			tx.older[e.Key()] = slices.Clone(db.keyed[e.Key()])
+			db.handed[e.Seq] = mark{store: tx.store, until: now.Add(outbox.HandedFor)}
+		}
 	}
+	db.insert(tx.entries)
 	tx.end(ErrTxDone)
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 // their buckets.
 type claim struct {
 	base      *base
+	handing   *table.Handing
 	conn      *pgxpool.Conn // nil once the transaction has ended
 	tx        pgx.Tx
 	entries   []outbox.Entry
@@ -31,7 +32,7 @@ func (s *Store) Claim(ctx context.Context, limit int, except []string) (outbox.C
 	if err != nil {
 		return nil, fmt.Errorf("claim: get a connection: %w", err)
 	}
-	c := &claim{base: &s.base, conn: conn}
+	c := &claim{base: &s.base, handing: s.handing, conn: conn}
 	if err = c.take(ctx, limit, keyList(except)); err != nil {
 		return nil, fmt.Errorf("claim: %w", errors.Join(err, c.Release(ctx)))
 	}
@@ -52,15 +53,15 @@ func (c *claim) take(ctx context.Context, limit int, except string) error {
 	batch.Queue(c.base.lockBuckets, except, limit, c.base.class)
 	results := c.conn.SendBatch(ctx, &batch)
 	c.tx = results.Tx()
-	buckets, err := func() ([]int32, error) {
+	buckets, err := func() (int64, error) {
 		for range batch.Len() - 1 {
 			if _, err := results.Exec(); err != nil {
-				return nil, err
+				return 0, err
 			}
 		}
 		rows, err := results.Query()
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		defer rows.Close()
 		buckets, contended, err := lockedBuckets(rows)
@@ -70,16 +71,16 @@ func (c *claim) take(ctx context.Context, limit int, except string) error {
 	if closed := results.Close(); err == nil {
 		err = closed
 	}
-	if err != nil || len(buckets) == 0 {
+	if err != nil || buckets == 0 {
 		return err
 	}
-	rows, err := c.tx.Query(ctx, c.base.readBuckets, except, limit, numbers(buckets))
+	rows, err := c.tx.Query(ctx, c.base.readBuckets, except, limit, buckets, c.handing.Own())
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	var more bool
-	c.entries, more, err = table.ReadEntries(rows)
+	c.entries, more, err = table.ReadEntries(rows, limit, c.handing.Mine)
 	c.contended = c.contended || more
 	return err
 }
@@ -88,7 +89,7 @@ func (c *claim) take(ctx context.Context, limit int, except string) error {
 func (c *claim) Entries() []outbox.Entry { return c.entries }
 
 // Contended reports whether entries were left out because another claim has their
-// bucket, or because what was claimed is large.
+// bucket, something before them was handed over, or what was claimed is large.
 func (c *claim) Contended() bool { return c.contended }
 
 // Done deletes published entries and ends the claim's transaction, in one round trip.
@@ -124,6 +125,28 @@ func (c *claim) Release(ctx context.Context) error {
 func (c *claim) end() {
 	c.conn.Release()
 	c.conn = nil
+}
+
+// Delete deletes entries that were handed over and published.
+func (s *Store) Delete(ctx context.Context, seqs []int64) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("delete %d entries: get a connection: %w", len(seqs), err)
+	}
+	defer conn.Release()
+	var batch pgx.Batch
+	batch.BeginTx(unitTx)
+	batch.Queue(claimSettings)
+	batch.Queue(s.base.delete, numbers(seqs))
+	batch.Queue("commit")
+	results := conn.SendBatch(ctx, &batch)
+	if err := results.Close(); err != nil {
+		if tx := results.Tx(); tx != nil {
+			err = errors.Join(err, rollback(ctx, conn.Conn(), tx))
+		}
+		return fmt.Errorf("delete %d entries: %w", len(seqs), err)
+	}
+	return nil
 }
 
 // Backlog returns how many entries wait and how old the oldest is.

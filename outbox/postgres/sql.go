@@ -30,6 +30,7 @@ func NewSQL(db *sql.DB, config *Config) *SQLStore {
 	s := &SQLStore{db: db, base: newBase(config)}
 	s.core = sqlstore.New(s.base.tables, dialect)
 	s.core.Statements = sqlstore.NewStatements(db)
+	s.core.BeforeOlder = byIndex
 	s.core.Lock = s.lock
 	s.core.Unknown = func(err error) bool {
 		code := state(err)
@@ -104,7 +105,11 @@ func (s *SQLStore) Ping(ctx context.Context) error {
 // of an answer, which also a handler's own reader may have met, does not count.
 func (s *SQLStore) Transient(err error) bool { return transient(err) }
 
-// Committed returns the channel on which commits with entries are announced.
+// HandTo is [Store.HandTo].
+func (s *SQLStore) HandTo(h outbox.Handover) { s.core.Handing.HandTo(h) }
+
+// Committed returns the channel on which commits with entries are announced that were not
+// handed over.
 func (s *SQLStore) Committed() <-chan struct{} { return s.core.Committed }
 
 // Migrate is [Store.Migrate].
@@ -151,7 +156,7 @@ func (s *SQLStore) Claim(ctx context.Context, limit int, except []string) (outbo
 		cancel()
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	c := &sqlClaim{base: &s.base, tx: tx, cancel: cancel}
+	c := &sqlClaim{base: &s.base, handing: s.core.Handing, tx: tx, cancel: cancel}
 	err = c.take(ctx, limit, keyList(except))
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -168,6 +173,7 @@ func (s *SQLStore) Claim(ctx context.Context, limit int, except []string) (outbo
 // sqlClaim is claim over database/sql.
 type sqlClaim struct {
 	base      *base
+	handing   *table.Handing
 	tx        *sql.Tx // nil once it has ended
 	cancel    context.CancelFunc
 	entries   []outbox.Entry
@@ -184,16 +190,16 @@ func (c *sqlClaim) take(ctx context.Context, limit int, except string) error {
 	}
 	buckets, contended, err := lockedBuckets(rows)
 	c.contended = contended
-	if err = errors.Join(err, rows.Close()); err != nil || len(buckets) == 0 {
+	if err = errors.Join(err, rows.Close()); err != nil || buckets == 0 {
 		return err
 	}
-	rows, err = c.tx.QueryContext(ctx, c.base.readBuckets, except, limit, numbers(buckets))
+	rows, err = c.tx.QueryContext(ctx, c.base.readBuckets, except, limit, buckets, c.handing.Own())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err has what matters
 	var more bool
-	c.entries, more, err = table.ReadEntries(rows)
+	c.entries, more, err = table.ReadEntries(rows, limit, c.handing.Mine)
 	c.contended = c.contended || more
 	return err
 }
@@ -238,6 +244,28 @@ func (c *sqlClaim) Release(context.Context) error {
 func (c *sqlClaim) end() {
 	c.tx = nil
 	c.cancel()
+}
+
+// Delete deletes entries that were handed over and published.
+func (s *SQLStore) Delete(ctx context.Context, seqs []int64) error {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	tx, err := s.db.BeginTx(life, &unitOptions)
+	if err == nil {
+		if _, err = tx.ExecContext(ctx, claimSettings); err == nil {
+			_, err = tx.ExecContext(ctx, s.base.delete, numbers(seqs))
+		}
+		if err == nil {
+			err = tx.Commit()
+		} else {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("delete %d entries: %w", len(seqs), err)
+	}
+	return nil
 }
 
 // Backlog returns how many entries wait and how old the oldest is.

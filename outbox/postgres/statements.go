@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/outbox/internal/table"
 )
 
@@ -28,10 +29,11 @@ var dialect = table.Dialect{
 func (b *base) statements() {
 	t := b.tables
 	b.texts = t.Texts(dialect)
+	recent := fmt.Sprintf("clock_timestamp() - created_at BETWEEN interval '0' AND interval '%d ms'", outbox.HandedFor.Milliseconds())
 	const except = "aggregateid NOT IN (SELECT json_array_elements_text($1::text::json))"
 	b.lockBuckets = "SELECT bucket, pg_try_advisory_xact_lock($3, bucket) FROM (SELECT DISTINCT " + bucket + " AS bucket" +
 		" FROM (SELECT aggregateid FROM " + t.Outbox + " WHERE " + except + " ORDER BY seq LIMIT $2) AS oldest) AS buckets"
-	b.readBuckets = t.SelectEntries("id::text") + " WHERE " + bucket + " = ANY ($3::text::integer[]) AND " + except +
+	b.readBuckets = t.SelectEntries("id::text", recent, "$4") + " WHERE $3::bigint >> " + bucket + " & 1 = 1 AND " + except +
 		" ORDER BY seq LIMIT $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
 	b.due = t.Due(dialect)
@@ -47,6 +49,11 @@ func (b *base) statements() {
 // readers drop.
 const claimSettings = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)," +
 	" set_config('enable_sort', 'off', true), set_config('synchronous_commit', 'off', true)"
+
+// byIndex has the planner find the older entries of a key by their index, whatever the
+// statistics of a table say that is empty most of the time: a plan that is made then is kept
+// while the table grows.
+const byIndex = "SELECT set_config('enable_seqscan', 'off', true)"
 
 // numbers writes a list as the text of an array.
 func numbers[N ~int32 | ~int64](list []N) string {
@@ -66,19 +73,20 @@ func keyList(keys []string) string {
 	return string(data)
 }
 
-// lockedBuckets reads the result of lockBuckets: the buckets that are locked now, and
-// whether others have some.
-func lockedBuckets(rows table.Result) (buckets []int32, contended bool, err error) {
+// lockedBuckets reads the result of lockBuckets: the buckets that are locked now, one bit each,
+// and whether others have some. The set is a number since the elements of a list would be
+// parsed again for every row that is compared with it.
+func lockedBuckets(rows table.Result) (buckets int64, contended bool, err error) {
 	for rows.Next() {
 		var (
 			n      int32
 			locked bool
 		)
 		if err := rows.Scan(&n, &locked); err != nil {
-			return nil, false, err
+			return 0, false, err
 		}
 		if locked {
-			buckets = append(buckets, n)
+			buckets |= 1 << n
 		} else {
 			contended = true
 		}

@@ -32,6 +32,7 @@ type Store struct {
 	pool      *pgxpool.Pool
 	base      base
 	committed table.Signal
+	handing   *table.Handing
 }
 
 var _ outbox.Store[pgx.Tx] = (*Store)(nil)
@@ -39,7 +40,7 @@ var _ outbox.Store[pgx.Tx] = (*Store)(nil)
 // New returns a store over a pool of at least two connections. Closing the pool stays
 // with the caller. config may be nil.
 func New(pool *pgxpool.Pool, config *Config) *Store {
-	return &Store{pool: pool, base: newBase(config), committed: table.NewSignal()}
+	return &Store{pool: pool, base: newBase(config), committed: table.NewSignal(), handing: table.NewHanding()}
 }
 
 // base is what both stores have in common: names and the texts of statements.
@@ -103,7 +104,11 @@ func (s *Store) Ping(ctx context.Context) error {
 // as it is, and not as one of a request, counts as well.
 func (s *Store) Transient(err error) bool { return transient(err) }
 
-// Committed returns the channel on which commits with entries are announced.
+// HandTo has units offer what they commit to a relay.
+func (s *Store) HandTo(h outbox.Handover) { s.handing.HandTo(h) }
+
+// Committed returns the channel on which commits with entries are announced that were not
+// handed over.
 func (s *Store) Committed() <-chan struct{} { return s.committed }
 
 // state returns the SQLSTATE of an error that PostgreSQL sent, or "".

@@ -171,14 +171,15 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 	if err == nil {
 		err = u.rows.Check(&changes)
 	}
+	var handed *table.Handed
 	if err == nil {
-		err = u.write(ctx, &changes)
+		handed, err = u.write(ctx, &changes)
 	}
 	if err != nil {
 		return fmt.Errorf("commit: %w", errors.Join(err, u.Rollback(ctx)))
 	}
 	u.end()
-	if len(changes.Entries) > 0 {
+	if len(changes.Entries) > 0 && !handed.Offer() {
 		u.store.committed.Give()
 	}
 	return nil
@@ -200,17 +201,12 @@ func (u *unit) usable() error {
 }
 
 // write sends everything in one round trip, for the unit's own transaction with the
-// commit at its end.
-func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
+// commit at its end. It returns the entries that are to be handed over.
+func (u *unit) write(ctx context.Context, changes *outbox.Changes) (*table.Handed, error) {
 	var batch pgx.Batch
-	for _, part := range u.store.base.texts.Write(u.rows, changes) {
-		batch.Queue(part.Text, part.Values...)
-	}
-	if u.conn != nil {
-		batch.Queue("commit")
-	}
+	handed, read := u.queueWrite(&batch, changes)
 	if batch.Len() == 0 {
-		return nil
+		return nil, nil
 	}
 	results := u.tx.SendBatch(ctx, &batch)
 	var (
@@ -219,20 +215,24 @@ func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
 		done int
 	)
 	for ; done < batch.Len() && err == nil; done++ {
-		tag, err = results.Exec()
+		if into := read(done); into != nil {
+			err = readRows(results, into)
+		} else {
+			tag, err = results.Exec()
+		}
 	}
 	if closed := results.Close(); err == nil {
 		err = closed
 	}
 	switch {
 	case err != nil && u.conn != nil && u.mayHaveCommitted(err, done == batch.Len()):
-		return fmt.Errorf("%w: %w", outbox.ErrUnknownOutcome, err)
+		return nil, fmt.Errorf("%w: %w", outbox.ErrUnknownOutcome, err)
 	case err != nil:
-		return explain(mark(u.tx, err))
+		return nil, explain(mark(u.tx, err))
 	case u.conn != nil && tag.String() != "COMMIT":
-		return errAborted
+		return nil, errAborted
 	}
-	return nil
+	return handed, nil
 }
 
 // mayHaveCommitted reports whether a commit that failed may have happened. atCommit says

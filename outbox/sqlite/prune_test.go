@@ -69,6 +69,8 @@ func TestMigrationKeepsStepRows(t *testing.T) {
 		"DROP TABLE choreo_parked",
 		"DROP INDEX choreo_saga_open",
 		"DROP INDEX choreo_step_held",
+		"DROP INDEX choreo_outbox_key",
+		"ALTER TABLE choreo_outbox DROP COLUMN handed_by",
 		"ALTER TABLE choreo_step DROP COLUMN created_at",
 		"DELETE FROM choreo_migration WHERE version >= 3",
 	} {

@@ -63,9 +63,11 @@ func (s *Store) claim(ctx context.Context, limit int, except []string) (*claim, 
 }
 
 func (s *Store) selectEntries(without bool) string {
-	query := s.tables.SelectEntries("id")
+	recent := fmt.Sprintf("created_at BETWEEN strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now', '-%d seconds') AND strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now')",
+		int(outbox.HandedFor.Seconds()))
+	query := s.tables.SelectEntries("id", recent, "$2")
 	if without {
-		query += " WHERE aggregateid NOT IN (SELECT value FROM json_each($2))"
+		query += " WHERE aggregateid NOT IN (SELECT value FROM json_each($3))"
 	}
 	return query + " ORDER BY seq LIMIT $1"
 }
@@ -75,7 +77,7 @@ func (s *Store) deleteEntries() string {
 }
 
 func (c *claim) read(ctx context.Context, limit int, left map[string]struct{}) error {
-	args := []any{limit}
+	args := []any{limit, c.store.core.Handing.Own()}
 	if len(left) > 0 {
 		keys := make([]string, 0, len(left))
 		for key := range left {
@@ -93,7 +95,7 @@ func (c *claim) read(ctx context.Context, limit int, left map[string]struct{}) e
 	}
 	defer func() { _ = rows.Close() }() // rows.Err has what matters
 	var more bool
-	c.entries, more, err = table.ReadEntries(rows)
+	c.entries, more, err = table.ReadEntries(rows, limit, c.store.core.Handing.Mine)
 	c.contended = c.contended || more
 	return err
 }
@@ -102,7 +104,7 @@ func (c *claim) read(ctx context.Context, limit int, left map[string]struct{}) e
 func (c *claim) Entries() []outbox.Entry { return c.entries }
 
 // Contended reports whether entries were left out because another claim has them, or
-// because what was claimed is large.
+// something before them was handed over, or because what was claimed is large.
 func (c *claim) Contended() bool { return c.contended }
 
 // Done deletes published entries.
@@ -114,18 +116,29 @@ func (c *claim) Done(ctx context.Context, seqs []int64) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	if err := c.delete(ctx, seqs); err != nil {
+	if err := c.store.delete(ctx, seqs); err != nil {
 		return fmt.Errorf("done: delete %d entries: %w", len(seqs), err)
 	}
 	return nil
 }
 
-func (c *claim) delete(ctx context.Context, seqs []int64) error {
+// Delete deletes entries that were handed over and published.
+func (s *Store) Delete(ctx context.Context, seqs []int64) error {
+	err := s.prepare(ctx)
+	if err == nil {
+		err = s.delete(ctx, seqs)
+	}
+	if err != nil {
+		return fmt.Errorf("delete %d entries: %w", len(seqs), err)
+	}
+	return nil
+}
+
+func (s *Store) delete(ctx context.Context, seqs []int64) error {
 	list, err := json.Marshal(seqs)
 	if err != nil {
 		return err
 	}
-	s := c.store
 	if err := s.writers.enter(ctx); err != nil {
 		return err
 	}

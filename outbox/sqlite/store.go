@@ -155,5 +155,9 @@ func unknown(err error) bool {
 	return c == sqlite3.SQLITE_IOERR || c == sqlite3.SQLITE_OK && !errors.Is(err, sql.ErrTxDone)
 }
 
-// Committed returns the channel on which commits with entries are announced.
+// HandTo has units offer what they commit to a relay.
+func (s *Store) HandTo(h outbox.Handover) { s.core.Handing.HandTo(h) }
+
+// Committed returns the channel on which commits with entries are announced that were not
+// handed over.
 func (s *Store) Committed() <-chan struct{} { return s.core.Committed }

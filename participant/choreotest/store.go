@@ -101,6 +101,10 @@ func (s *processStore[Tx]) Ping(ctx context.Context) error {
 	return s.Store.Ping(ctx)
 }
 
+// HandTo hands nothing over: what a process has committed outlives it in the outbox, and there a
+// relay finds it.
+func (s *processStore[Tx]) HandTo(outbox.Handover) {}
+
 // Claim has nothing for the relay of a killed process, so that it ends soon.
 func (s *processStore[Tx]) Claim(ctx context.Context, limit int, except []string) (outbox.Claim, error) {
 	if s.alive() != nil {

@@ -15,6 +15,9 @@ import (
 type Core struct {
 	Statements *Statements
 	Committed  table.Signal
+	Handing    *table.Handing
+	// BeforeOlder, if set, is a statement to run before older entries are looked for.
+	BeforeOlder string
 	// Lock locks the sagas until the end of the transaction. What it waited for is
 	// visible to the statements after it.
 	Lock func(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) error
@@ -28,12 +31,12 @@ type Core struct {
 
 // New returns a core over tables. Its exported fields are for the caller to set.
 func New(tables table.Tables, dialect table.Dialect) *Core {
-	return &Core{Committed: table.NewSignal(), texts: tables.Texts(dialect)}
+	return &Core{Committed: table.NewSignal(), Handing: table.NewHanding(), texts: tables.Texts(dialect)}
 }
 
 // Queries returns the texts of the statements that units run often, for [Statements.Prepare].
 func (c *Core) Queries() []string {
-	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:], []string{c.texts.CountOpen})
+	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:], c.texts.Older[:], c.texts.Handed[:], []string{c.texts.CountOpen})
 }
 
 // Begin begins a transaction through begin and opens a unit in it. ctx bounds the
@@ -189,8 +192,9 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 	if err == nil {
 		err = u.rows.Check(&changes)
 	}
+	var handed *table.Handed
 	if err == nil {
-		err = u.write(ctx, &changes)
+		handed, err = u.write(ctx, &changes)
 	}
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil {
 		err = fmt.Errorf("a handler ended the transaction, which belongs to the unit of work: %w", err)
@@ -204,7 +208,7 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 		}
 	}
 	u.ended = true
-	if len(changes.Entries) > 0 {
+	if len(changes.Entries) > 0 && !handed.Offer() {
 		u.core.Committed.Give()
 	}
 	return nil
@@ -250,11 +254,53 @@ func (u *unit) Rollback(context.Context) error {
 	return nil
 }
 
-func (u *unit) write(ctx context.Context, changes *outbox.Changes) error {
-	for _, part := range u.core.texts.Write(u.rows, changes) {
+// write writes the changes. It returns the entries that are to be handed over.
+func (u *unit) write(ctx context.Context, changes *outbox.Changes) (handed *table.Handed, err error) {
+	if u.own {
+		handed = u.core.Handing.Begin(changes.Entries)
+	}
+	if handed == nil {
+		return nil, u.exec(ctx, u.core.texts.Write(u.rows, changes)...)
+	}
+	parts, olders, seqs := u.core.texts.WriteHanded(u.rows, changes, handed)
+	if u.core.BeforeOlder != "" {
+		err = u.exec(ctx, table.Part{Text: u.core.BeforeOlder})
+	}
+	if err == nil {
+		err = u.read(ctx, handed.ReadOlder, parts[:olders])
+	}
+	if err == nil {
+		err = u.exec(ctx, parts[olders:seqs]...)
+	}
+	if err == nil {
+		err = u.read(ctx, handed.ReadSeqs, parts[seqs:])
+	}
+	return handed, err
+}
+
+func (u *unit) exec(ctx context.Context, parts ...table.Part) error {
+	for _, part := range parts {
 		if err := u.core.Statements.Exec(ctx, u.tx, part.Text, part.Values...); err != nil {
 			return fmt.Errorf("write the unit's rows: %w", err)
 		}
 	}
 	return nil
+}
+
+func (u *unit) read(ctx context.Context, into func(table.Result) error, parts []table.Part) error {
+	for _, part := range parts {
+		if err := u.readPart(ctx, into, part); err != nil {
+			return fmt.Errorf("write the unit's entries: %w", err)
+		}
+	}
+	return nil
+}
+
+func (u *unit) readPart(ctx context.Context, into func(table.Result) error, part table.Part) error {
+	rows, err := u.core.Statements.Query(ctx, u.tx, part.Text, part.Values...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has what matters
+	return into(rows)
 }

@@ -43,6 +43,9 @@ var (
 	insertColumns = []string{"id", "aggregatetype", "aggregateid", "type", "payload", "kafka_partition", "record_key", "headers"}
 )
 
+// handedColumn is to whose relay a row of choreo_outbox was handed, or NULL.
+const handedColumn = "handed_by"
+
 // dueColumn is when a row is due. Its value is a number of microseconds from now, or NULL.
 const dueColumn = "due_at"
 
@@ -60,8 +63,12 @@ type Texts struct {
 	// same key.
 	Steps, Sagas [Powers]string
 	// Entries adds rows to choreo_outbox with the values of [EntryValues]. Their seq is
-	// in the order of the values.
-	Entries [Powers]string
+	// in the order of the values. Handed does so with who has them in hand as one more value
+	// each, and returns the seqs.
+	Entries, Handed [Powers]string
+	// Older reads the texts and seqs of the rows of choreo_outbox with these keys, up to
+	// outbox.OlderMax of each.
+	Older [Powers]string
 	// Unpark deletes rows of choreo_parked, by their seq from $2 on, of sagas in $1, a list of
 	// [SagaList]. Park adds rows with the values of [ParkedValues], but for those that are
 	// there already; their seq is in the order of the values.
@@ -107,6 +114,8 @@ func (t Tables) Texts(d Dialect) *Texts {
 		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n, d.In)
 		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n, d.In)
 		texts.Entries[p] = insert(t.Outbox, insertColumns, n, "")
+		texts.Handed[p] = insert(t.Outbox, append(slices.Clone(insertColumns), handedColumn), n, "") + " RETURNING seq"
+		texts.Older[p] = t.older(n)
 		texts.Unpark[p] = t.unpark(n, d)
 		texts.Park[p] = insert(t.Parked, parkedColumns, n, "") + " ON CONFLICT (" + strings.Join(parkedKey, ", ") + ") DO NOTHING"
 	}
@@ -137,6 +146,10 @@ func Parts[R any](texts *[Powers]string, values func([]any, *R) []any, rows []R)
 // Write returns the statements that write the changes of a unit. A row that a later one
 // replaces is left out, since one statement can write a row but once.
 func (t *Texts) Write(l Loaded, c *outbox.Changes) []Part {
+	return append(t.writeRows(l, c), Parts(&t.Entries, EntryValues, c.Entries)...)
+}
+
+func (t *Texts) writeRows(l Loaded, c *outbox.Changes) []Part {
 	type stepKey struct {
 		saga outbox.SagaID
 		step string
@@ -145,8 +158,7 @@ func (t *Texts) Write(l Loaded, c *outbox.Changes) []Part {
 	sagas := last(c.Sagas, func(r *outbox.SagaRow) outbox.SagaID { return r.SagaID })
 	return slices.Concat(
 		Parts(&t.Steps, StepValues, steps), Parts(&t.Sagas, SagaValues, sagas),
-		t.writeUnpark(l, c.Unpark), Parts(&t.Park, ParkedValues, c.Park),
-		Parts(&t.Entries, EntryValues, c.Entries))
+		t.writeUnpark(l, c.Unpark), Parts(&t.Park, ParkedValues, c.Park))
 }
 
 func (t *Texts) writeUnpark(l Loaded, seqs []int64) []Part {
@@ -263,8 +275,20 @@ func (t Tables) Hasten(d Dialect, kind outbox.DueKind) string {
 		" WHERE " + dueColumn + " > " + d.Now + " AND saga = $1 AND state = $2" + step
 }
 
-// SelectEntries is the head of the statements that read entries for [ScanEntry]. id
-// is the expression that yields the id as text.
-func (t Tables) SelectEntries(id string) string {
-	return "SELECT seq, " + id + ", aggregatetype, aggregateid, type, payload, kafka_partition, record_key, headers, created_at FROM " + t.Outbox
+// SelectEntries is the head of the statements that read entries for [ReadEntries]. id is
+// the expression that yields the id as text, recent one that says whether a row is so new that
+// it is left to the relay to which it was handed. Its parameter is the reader's own mark.
+func (t Tables) SelectEntries(id, recent, parameter string) string {
+	return "SELECT seq, " + id + ", aggregatetype, aggregateid, type, payload, kafka_partition, record_key, headers, created_at," +
+		" coalesce(" + handedColumn + " <> " + parameter + " AND " + recent + ", FALSE) FROM " + t.Outbox
+}
+
+// older makes a query for each key, for the reason that load has.
+func (t Tables) older(n int) string {
+	queries := make([]string, n)
+	for i := range queries {
+		queries[i] = fmt.Sprintf("SELECT * FROM (SELECT aggregateid, seq FROM %s WHERE aggregateid = $%d LIMIT %d) AS older%d",
+			t.Outbox, i+1, outbox.OlderMax, i)
+	}
+	return strings.Join(queries, " UNION ALL ")
 }

@@ -144,11 +144,60 @@ func TestEntriesRoundTrip(t *testing.T) {
 		if rapid.Bool().Draw(t, "no key and no value") {
 			e.Record.Key, e.Record.Value = nil, nil
 		}
-		values := append(append([]any{e.Seq}, EntryValues(nil, &e)...), e.CreatedAt)
-		got, err := ScanEntry(row(values))
+		handed := rapid.Bool().Draw(t, "handed")
+		values := append(append([]any{e.Seq}, EntryValues(nil, &e)...), e.CreatedAt, handed)
+		got, gotHanded, err := scanEntry(row(values))
 		require.NoError(t, err)
 		require.Equal(t, e, got)
+		require.Equal(t, handed, gotHanded)
 	})
+}
+
+// fixed is a result of these rows.
+type fixed struct {
+	rows []row
+	at   int
+}
+
+func (r *fixed) Next() bool             { r.at++; return r.at <= len(r.rows) }
+func (r *fixed) Scan(into ...any) error { return r.rows[r.at-1].Scan(into...) }
+func (r *fixed) Err() error             { return nil }
+
+// What was handed over is left out of a claim, with all that comes after it of the same key.
+func TestReadEntriesPassesByWhatIsHandedOver(t *testing.T) {
+	entries := func(handed string, list string) (*fixed, []string) {
+		r := &fixed{}
+		for i, place := range strings.Fields(list) {
+			e := outbox.Entry{Seq: int64(i + 1), Record: choreo.Record{Key: []byte(place[:1])}}
+			r.rows = append(r.rows, append(append(row{e.Seq}, EntryValues(nil, &e)...), time.Time{}, strings.Contains(handed, place)))
+		}
+		return r, strings.Fields(list)
+	}
+	for _, c := range []struct {
+		list, handed, mine string
+		limit              int
+		want               string
+		more               bool
+	}{
+		{"a1 b1 a2", "", "", 10, "a1 b1 a2", false},
+		{"a1 b1 c1", "b1", "", 10, "a1 c1", false},
+		{"a1 b1 c1", "", "b1", 10, "a1 c1", false},
+		{"a1 b1 a2 b2 a3", "a1", "", 10, "b1 b2", true},
+		{"a1 b1 a2 b2 a3", "", "a1", 10, "b1 b2", true},
+		{"a1 a2 b1", "a1 a2", "", 10, "b1", false}, // nothing is left to claim behind them
+		{"a1 b1", "a1", "", 2, "b1", true},         // there may be more than what was read
+		{"a1 a2 b1", "a2", "", 10, "a1 b1", false},
+	} {
+		rows, names := entries(c.handed, c.list)
+		got, more, err := ReadEntries(rows, c.limit, func(seq int64) bool { return strings.Contains(c.mine, names[seq-1]) && c.mine != "" })
+		require.NoError(t, err)
+		var places []string
+		for _, e := range got {
+			places = append(places, names[e.Seq-1])
+		}
+		require.Equal(t, c.want, strings.Join(places, " "), "%+v", c)
+		require.Equal(t, c.more, more, "%+v", c)
+	}
 }
 
 func TestRowsThatCannotBeRead(t *testing.T) {
@@ -245,18 +294,20 @@ func TestWriteInParts(t *testing.T) {
 
 func TestReadEntriesStopsAtItsBound(t *testing.T) {
 	large := make([]byte, 6<<20)
-	list, more, err := ReadEntries(&result{n: 5, value: large})
+	list, more, err := ReadEntries(&result{n: 5, value: large}, 10, nobodys)
 	require.NoError(t, err)
 	require.True(t, more)
 	require.Len(t, list, 3)
-	list, more, err = ReadEntries(&result{n: 5, value: large[:10]})
+	list, more, err = ReadEntries(&result{n: 5, value: large[:10]}, 10, nobodys)
 	require.NoError(t, err)
 	require.False(t, more)
 	require.Len(t, list, 5)
 	broken := errors.New("broken")
-	_, _, err = ReadEntries(&result{n: 5, value: large[:10], err: broken})
+	_, _, err = ReadEntries(&result{n: 5, value: large[:10], err: broken}, 10, nobodys)
 	require.ErrorIs(t, err, broken)
 }
+
+func nobodys(int64) bool { return false }
 
 // result is a result set of n outbox rows.
 type result struct {
@@ -268,7 +319,7 @@ type result struct {
 func (r *result) Next() bool { r.n--; return r.n >= 0 }
 func (r *result) Err() error { return r.err }
 func (r *result) Scan(into ...any) error {
-	return row{int64(r.n), "id", "topic", "key", "type", r.value, int32(0), nil, nil, time.Now()}.Scan(into...)
+	return row{int64(r.n), "id", "topic", "key", "type", r.value, int32(0), nil, nil, time.Now(), false}.Scan(into...)
 }
 
 func TestTime(t *testing.T) {

@@ -310,18 +310,17 @@ func ReadParked(rows Result, id outbox.SagaID) ([]outbox.Parked, error) {
 	return list, rows.Err()
 }
 
-// ScanEntry reads one row that a statement of [Tables.SelectEntries] returned.
-func ScanEntry(s Scanner) (outbox.Entry, error) {
+// scanEntry reads one row that a statement of [Tables.SelectEntries] returned.
+func scanEntry(s Scanner) (e outbox.Entry, handed bool, err error) {
 	var (
-		e               outbox.Entry
 		key             string
 		payload, binary Bytes
 		headers         []byte
 		created         Time
 	)
 	r := &e.Record
-	if err := s.Scan(&e.Seq, &e.ID, &r.Topic, &key, &e.Type, &payload, &r.Partition, &binary, &headers, &created); err != nil {
-		return e, fmt.Errorf("scan an outbox row: %w", err)
+	if err := s.Scan(&e.Seq, &e.ID, &r.Topic, &key, &e.Type, &payload, &r.Partition, &binary, &headers, &created, &handed); err != nil {
+		return e, false, fmt.Errorf("scan an outbox row: %w", err)
 	}
 	e.CreatedAt = created.Time
 	r.Value = payload
@@ -331,11 +330,10 @@ func ScanEntry(s Scanner) (outbox.Entry, error) {
 	case key != "":
 		r.Key = []byte(key)
 	}
-	var err error
 	if r.Headers, err = frame.DecodeHeaders(headers); err != nil {
-		return e, fmt.Errorf("outbox row %d: headers: %w", e.Seq, err)
+		return e, false, fmt.Errorf("outbox row %d: headers: %w", e.Seq, err)
 	}
-	return e, nil
+	return e, handed, nil
 }
 
 // Bytes is a column of bytes. Unlike with []byte, an empty value and NULL differ also
@@ -396,19 +394,36 @@ type Result interface {
 	Err() error
 }
 
-// ReadEntries reads the entries of a claim: all rows, or as many of the first ones as
-// hold 16 MiB of payload, and then reports that there may be more. It does not close
+// ReadEntries reads the entries of a claim: all rows, or as many of the first ones as hold
+// 16 MiB of payload. A row that was handed over, to another process's relay or as mine says
+// to that of this one, is left out with all later ones of its key: since the rows come in the
+// order of seq, all older ones of a key have been seen before. limit is how many rows were
+// asked for. It reports whether there may be more to claim, now or soon. It does not close
 // the result.
-func ReadEntries(rows Result) (list []outbox.Entry, more bool, err error) {
+func ReadEntries(rows Result, limit int, mine func(seq int64) bool) (list []outbox.Entry, more bool, err error) {
+	var left map[string]struct{}
+	n := 0
 	for size := 0; rows.Next(); {
-		e, err := ScanEntry(rows)
+		e, handed, err := scanEntry(rows)
 		if err != nil {
 			return nil, false, err
+		}
+		n++
+		if handed || mine(e.Seq) {
+			if left == nil {
+				left = make(map[string]struct{})
+			}
+			left[e.Key()] = struct{}{}
+			continue
+		}
+		if _, out := left[e.Key()]; out {
+			more = true
+			continue
 		}
 		list = append(list, e)
 		if size += len(e.Record.Value); size >= claimBytes {
 			return list, true, nil
 		}
 	}
-	return list, false, rows.Err()
+	return list, more || n == limit && len(left) > 0, rows.Err()
 }

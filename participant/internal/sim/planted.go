@@ -22,12 +22,14 @@ type bug struct {
 	keep    func(rec *choreo.Record) bool                           // false: the record is overlooked
 	parked  func(records []outbox.Parked)                           // what is parked of a saga
 	entries func(p *process, entries []outbox.Entry) []outbox.Entry // what a relay claims
+	handed  func(p *process, entries []outbox.Entry, older map[string][]int64) ([]outbox.Entry, map[string][]int64)
 	prune   func(olderThan time.Duration) time.Duration
 
 	noLock        bool // rows are read before the lock is held
 	fetchedIsDone bool // offsets are committed of what is fetched
 	atEnd         bool // a new owner begins at the end of the partition
 	doneFirst     bool // the relay deletes, then publishes
+	sweepFirst    bool // so it does with what was handed over
 	goesOn        bool // the publisher goes on behind a record that failed
 	early         bool // events are published before their commit
 	outside       bool // effects stay when their transaction does not
@@ -255,6 +257,18 @@ func bugsOfTheLog() []*bug {
 			slices.Reverse(entries)
 			return entries
 		}},
+		{name: "newer events are handed over before older ones", handed: func(p *process, entries []outbox.Entry, _ map[string][]int64) ([]outbox.Entry, map[string][]int64) {
+			// Those of one commit wait for the next commit, and then come last.
+			entries, p.kept = slices.Concat(entries, p.kept), nil
+			if len(entries) == 1 {
+				entries, p.kept = nil, entries
+			}
+			return entries, nil
+		}},
+		{name: "events are handed over without a look at older ones", needs: []Fault{PublishFailed, CommitLost}, handed: func(_ *process, entries []outbox.Entry, _ map[string][]int64) ([]outbox.Entry, map[string][]int64) {
+			return entries, nil
+		}},
+		{name: "what was handed over is deleted before the acknowledgement", needs: []Fault{Crash, PublishFailed}, sweepFirst: true},
 		{name: "the publisher goes on behind a failed record", needs: []Fault{PublishFailed}, goesOn: true},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/choreo-go/choreo/choreo"
+	"github.com/choreo-go/choreo/outbox"
 
 	"github.com/choreo-go/choreo/participant"
 	"github.com/choreo-go/choreo/participant/internal/drive"
@@ -51,6 +52,7 @@ type process struct {
 
 	memory map[string]bool // of planted bugs
 	cursor int64
+	kept   []outbox.Entry
 	clock  *routine
 }
 
@@ -321,10 +323,7 @@ func (p *process) runRelay() {
 		if late := p.relayLate - p.w.now(); late > 0 {
 			p.w.sleep(late, nil)
 		}
-		if p.woken {
-			p.woken = false
-			p.steps.Relay.Woken()
-		}
+		p.woken = false
 		switch wait, deaf := p.steps.Relay.Step(p.ctx); {
 		case wait <= 0:
 			p.w.pause()

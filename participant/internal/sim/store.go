@@ -235,6 +235,55 @@ func (c *connection[Tx]) Backlog(ctx context.Context) (outbox.Backlog, error) {
 	return c.inner.Backlog(ctx)
 }
 
+// HandTo implements outbox.Store.
+func (c *connection[Tx]) HandTo(h outbox.Handover) {
+	if h != nil {
+		h = &handover{Handover: h, p: c.p, sweep: c.inner.Delete}
+	}
+	c.inner.HandTo(h)
+}
+
+// Delete implements outbox.Store.
+func (c *connection[Tx]) Delete(ctx context.Context, seqs []int64) error {
+	if err := c.p.reach("sweep", fmt.Sprint(len(seqs))); err != nil {
+		return err
+	}
+	entered := c.p.enter()
+	err := c.inner.Delete(ctx, seqs)
+	c.p.leave(entered)
+	if err != nil {
+		return err
+	}
+	return c.p.effect("swept", fmt.Sprint(len(seqs)))
+}
+
+// handover is how a process's units reach its relay.
+type handover struct {
+	outbox.Handover
+	p     *process
+	sweep func(context.Context, []int64) error
+}
+
+// Offer hands over what a unit has committed.
+func (h *handover) Offer(entries []outbox.Entry, older map[string][]int64) bool {
+	if h.p.dying || h.p.dead {
+		return false
+	}
+	if change := h.p.w.bug.handed; change != nil {
+		entries, older = change(h.p, entries, older)
+	}
+	if h.p.w.bug.sweepFirst {
+		var seqs []int64
+		for i := range entries {
+			seqs = append(seqs, entries[i].Seq)
+		}
+		if h.sweep(context.Background(), seqs) != nil {
+			return false
+		}
+	}
+	return h.Handover.Offer(entries, older)
+}
+
 // Committed implements outbox.Store.
 func (c *connection[Tx]) Committed() <-chan struct{} { return c.inner.Committed() }
 
