@@ -16,6 +16,7 @@ const (
 	CommitLost       Fault = "commit succeeded and reported failure"
 	CommitFailed     Fault = "commit failed"
 	StatementFailed  Fault = "statement failed"
+	Contended        Fault = "locks not free in time"
 	PublishLost      Fault = "publish succeeded and reported failure"
 	PublishFailed    Fault = "publish failed"
 	PublishTwice     Fault = "duplicate publish"
@@ -40,7 +41,7 @@ const (
 
 // allFaults is every kind, in the order in which a seed draws.
 var allFaults = []Fault{
-	Crash, CommitLost, CommitFailed, StatementFailed, PublishLost, PublishFailed, PublishTwice, PublishStale,
+	Crash, CommitLost, CommitFailed, StatementFailed, Contended, PublishLost, PublishFailed, PublishTwice, PublishStale,
 	LateRelay, TwoOwners, Rebalance, Rewind, PausedProcess, SlowProcess, ClockJump, DatabaseAway, BrokerAway,
 	PartitionsRaised, ServiceGone, Redeployed, LongPause, Cancelled, Commanded, Garbage,
 }

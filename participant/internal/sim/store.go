@@ -91,6 +91,23 @@ func (c *connection[Tx]) Migrate(ctx context.Context) error { return c.inner.Mig
 
 // Begin implements outbox.Store.
 func (c *connection[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[*tx], error) {
+	return c.beginWith(ctx, c.inner.Begin, sagas)
+}
+
+// BeginGroup implements outbox.Store.
+func (c *connection[Tx]) BeginGroup(ctx context.Context, group outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[*tx], error) {
+	if c.p.w.strikes(Contended, 40) {
+		return nil, fmt.Errorf("begin a group: %w", errFault)
+	}
+	begin := func(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
+		return c.inner.BeginGroup(ctx, group, sagas...)
+	}
+	return c.beginWith(ctx, begin, sagas)
+}
+
+func (c *connection[Tx]) beginWith(
+	ctx context.Context, begin func(context.Context, ...outbox.SagaID) (outbox.Unit[Tx], error), sagas []outbox.SagaID,
+) (outbox.Unit[*tx], error) {
 	if err := c.p.reach("begin", about(sagas)); err != nil {
 		return nil, err
 	}
@@ -104,7 +121,7 @@ func (c *connection[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (out
 		c.p.w.pause()
 	}
 	u.entered = c.p.enter()
-	inner, err := c.inner.Begin(ctx, sagas...)
+	inner, err := begin(ctx, sagas...)
 	if err != nil {
 		u.end()
 		return nil, err
@@ -317,6 +334,7 @@ type unit[Tx any] struct {
 	own      bool // its commit is that of the transaction
 	ended    bool
 	entered  bool
+	part     int                           // how many effects there were when the present part began
 	unlocked map[outbox.SagaID]outbox.Rows // a planted bug: rows from before the lock
 }
 
@@ -345,6 +363,30 @@ func (u *unit[Tx]) Parked(ctx context.Context, id outbox.SagaID, limit int) ([]o
 		change(list)
 	}
 	return list, err
+}
+
+// Part begins a part of the transaction.
+func (u *unit[Tx]) Part(ctx context.Context, undoable bool) error {
+	if err := u.c.p.reach("part", ""); err != nil {
+		return err
+	}
+	u.part = len(u.tx.effects)
+	return u.Unit.Part(ctx, undoable)
+}
+
+// UndoPart undoes what was done since Part.
+func (u *unit[Tx]) UndoPart(ctx context.Context) error {
+	if err := u.c.p.reach("undo part", ""); err != nil {
+		return err
+	}
+	if u.c.p.w.bug.halfUndone {
+		return nil
+	}
+	if err := u.Unit.UndoPart(ctx); err != nil {
+		return err
+	}
+	u.tx.effects = u.tx.effects[:u.part]
+	return nil
 }
 
 func (u *unit[Tx]) end() {
