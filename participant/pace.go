@@ -26,8 +26,8 @@ const (
 	lockTimeout = 100 * time.Millisecond
 	// turnsMin and turnsMax bound for how long groups take turns: twice as long each time, if
 	// it was needed again soon.
-	turnsMin = time.Second
-	turnsMax = 30 * time.Second
+	turnsMin = 5 * time.Second
+	turnsMax = time.Minute
 	// calmGroups is after how many groups without trouble they grow.
 	calmGroups = 16
 )

@@ -65,6 +65,7 @@ type system[Tx any] struct {
 
 	executed, compensated atomic.Int64 // handler runs that succeeded
 	ended                 atomic.Int64
+	over                  sync.Map // the sagas that have ended
 	target                atomic.Int64
 	reached               chan struct{}
 	hops                  *hopRecorder
@@ -104,14 +105,14 @@ func startSystem[Tx any](ctx context.Context, s *setting[Tx]) (*system[Tx], erro
 		switch service {
 		case "orders":
 			sys.orders = p
-			participant.Handle(p, createOrder, step[Tx, placed]{sys, "orders", "create-order"})
-			participant.HandleForward(p, confirm, step[Tx, state]{sys, "orders", "confirm-order"})
+			participant.Handle(p, createOrder, step[Tx, placed]{sys, "orders", "create-order"}, participant.Local())
+			participant.HandleForward(p, confirm, step[Tx, state]{sys, "orders", "confirm-order"}, participant.Local())
 		case "inventory":
-			participant.Handle(p, reserveStock, step[Tx, state]{sys, "inventory", "reserve-stock"})
+			participant.Handle(p, reserveStock, step[Tx, state]{sys, "inventory", "reserve-stock"}, participant.Local())
 		case "payments":
-			participant.Handle(p, charge, step[Tx, state]{sys, "payments", "charge-payment"})
+			participant.Handle(p, charge, step[Tx, state]{sys, "payments", "charge-payment"}, participant.Local())
 		case "shipping":
-			participant.Handle(p, book, step[Tx, state]{sys, "shipping", "book-shipment"})
+			participant.Handle(p, book, step[Tx, state]{sys, "shipping", "book-shipment"}, participant.Local())
 		}
 		running.Go(func() {
 			if err := p.Run(ctx); err != nil {
@@ -145,23 +146,27 @@ func (h step[Tx, In]) Execute(ctx context.Context, tx Tx, call *participant.Call
 	}
 	h.sys.executed.Add(1)
 	if h.name == "confirm-order" {
-		h.sys.end()
+		h.sys.end(call.SagaID)
 	}
 	return out, nil
 }
 
-func (h step[Tx, In]) Compensate(ctx context.Context, tx Tx, _ *participant.Call[In], out state) error {
+func (h step[Tx, In]) Compensate(ctx context.Context, tx Tx, call *participant.Call[In], out state) error {
 	if err := h.sys.setting.update(ctx, tx, h.service, out.Account, -1); err != nil {
 		return err
 	}
 	h.sys.compensated.Add(1)
 	if h.name == "create-order" {
-		h.sys.end()
+		h.sys.end(call.SagaID)
 	}
 	return nil
 }
 
-func (s *system[Tx]) end() {
+// end notes that a saga has ended; a handler may run more than once.
+func (s *system[Tx]) end(saga string) {
+	if _, known := s.over.LoadOrStore(saga, true); known {
+		return
+	}
 	if s.ended.Add(1) == s.target.Load() {
 		s.reached <- struct{}{}
 	}

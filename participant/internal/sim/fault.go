@@ -41,9 +41,9 @@ const (
 
 // allFaults is every kind, in the order in which a seed draws.
 var allFaults = []Fault{
-	Crash, CommitLost, CommitFailed, StatementFailed, Contended, PublishLost, PublishFailed, PublishTwice, PublishStale,
+	Crash, CommitLost, CommitFailed, StatementFailed, PublishLost, PublishFailed, PublishTwice, PublishStale,
 	LateRelay, TwoOwners, Rebalance, Rewind, PausedProcess, SlowProcess, ClockJump, DatabaseAway, BrokerAway,
-	PartitionsRaised, ServiceGone, Redeployed, LongPause, Cancelled, Commanded, Garbage,
+	PartitionsRaised, ServiceGone, Redeployed, LongPause, Cancelled, Commanded, Garbage, Contended,
 }
 
 // Errors that the world injects.

@@ -20,7 +20,7 @@ type bug struct {
 	changes func(p *process, before reader, c *outbox.Changes)      // what it writes
 	records func(p *process, batch []choreo.Record)                 // what the lanes hand over
 	keep    func(rec *choreo.Record) bool                           // false: the record is overlooked
-	parked  func(records []outbox.Parked)                           // what is parked of a saga
+	parked  func(records []outbox.Parked)                           // all that is parked of a saga
 	entries func(p *process, entries []outbox.Entry) []outbox.Entry // what a relay claims
 	prune   func(olderThan time.Duration) time.Duration
 

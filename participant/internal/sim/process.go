@@ -71,7 +71,7 @@ func (p *process) boot() {
 	p.limits = p.svc.limits(p.build)
 	cfg := &participant.Config{
 		Service: p.svc.name, Sagas: sagasOf(p.build, w.shapes), Namespace: namespace,
-		Lanes: 4, InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
+		Lanes: 4, Groups: 1 + w.roll(2, "groups", p.svc.name), InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
 		Horizon: horizon, Codec: codec{build: p.build},
 		StepLimits: p.limits, MaxOpenSagas: p.svc.maxOpen, ParkUnhandled: true,
 	}

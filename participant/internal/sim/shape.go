@@ -253,10 +253,14 @@ func (s *shape) register(p *process, part *participant.Participant[*tx], done ma
 
 func registerStep[In any](part *participant.Participant[*tx], st *step, h *handler[In]) {
 	ref := choreo.NewStep[In, payload](st.name)
+	var options []participant.HandleOption
+	if h.p.w.roll(10, "local", st.name) < 7 {
+		options = append(options, participant.Local())
+	}
 	if st.undoable() {
-		participant.Handle(part, ref, h)
+		participant.Handle(part, ref, h, options...)
 	} else {
-		participant.HandleForward(part, ref, h)
+		participant.HandleForward(part, ref, h, options...)
 	}
 }
 

@@ -358,11 +358,13 @@ func (u *unit[Tx]) Parked(ctx context.Context, id outbox.SagaID, limit int) ([]o
 	if err := u.c.p.reach("parked", id.ID); err != nil {
 		return nil, err
 	}
-	list, err := u.Unit.Parked(ctx, id, limit)
-	if change := u.c.p.w.bug.parked; change != nil {
-		change(list)
+	change := u.c.p.w.bug.parked
+	if change == nil {
+		return u.Unit.Parked(ctx, id, limit)
 	}
-	return list, err
+	list, err := u.Unit.Parked(ctx, id, 1000)
+	change(list)
+	return list[:min(limit, len(list))], err
 }
 
 // Part begins a part of the transaction.
@@ -384,6 +386,9 @@ func (u *unit[Tx]) UndoPart(ctx context.Context) error {
 	}
 	if err := u.Unit.UndoPart(ctx); err != nil {
 		return err
+	}
+	if len(u.tx.effects) > u.part {
+		u.c.p.w.undone++
 	}
 	u.tx.effects = u.tx.effects[:u.part]
 	return nil
@@ -457,6 +462,9 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 		p.w.detail(p.name, "saga row", "%s → %s due in %v", r.SagaID.ID, r.State, r.DueIn)
 		p.svc.opened(r)
 	}
+	if several(&changes) {
+		p.w.shared++
+	}
 	u.tx.entries = append(u.tx.entries, changes.Entries...)
 	u.tx.rings = append(u.tx.rings, rings(&changes)...)
 	u.end()
@@ -464,6 +472,11 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 		return nil
 	}
 	return p.committed(u.tx, about(u.sagas))
+}
+
+// several reports whether the changes are of more than one saga.
+func several(changes *outbox.Changes) bool {
+	return slices.ContainsFunc(changes.Steps, func(r outbox.StepRow) bool { return r.SagaID != changes.Steps[0].SagaID })
 }
 
 func rings(changes *outbox.Changes) []time.Duration {
