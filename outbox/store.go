@@ -20,6 +20,10 @@ type Store[Tx any] interface {
 	// cannot deadlock with other units, and loads this service's rows of them.
 	Begin(ctx context.Context, sagas ...SagaID) (Unit[Tx], error)
 
+	// BeginGroup is Begin for sagas whose handlers write rows of their own, one saga after
+	// the other, so that two such units may come to hold each other's rows crosswise.
+	BeginGroup(ctx context.Context, group Group, sagas ...SagaID) (Unit[Tx], error)
+
 	// Join is Begin inside the caller's transaction: Unit.Commit then writes what is
 	// left to write but leaves the commit to the caller, and Unit.Rollback does nothing.
 	Join(ctx context.Context, tx Tx, sagas ...SagaID) (Unit[Tx], error)
@@ -56,6 +60,17 @@ type Store[Tx any] interface {
 	Queue
 }
 
+// Group says how a unit of several sagas gets along with others. A store whose transactions
+// wait for nobody once they are begun may ignore it.
+type Group struct {
+	// LockTimeout bounds each wait for a lock, so that units that wait for each other are
+	// told soon; 0: no bound. The error is transient.
+	LockTimeout time.Duration
+	// Alone has the unit wait until no other group is open, of all processes of the service,
+	// and others wait for it. LockTimeout does not bound this wait.
+	Alone bool
+}
+
 // SagaID names a saga instance: two definitions may use the same id.
 type SagaID struct {
 	Saga string // name of the definition
@@ -79,6 +94,13 @@ type Unit[Tx any] interface {
 	// transaction wrote. A joined transaction that is stricter than read committed
 	// counts those that it sees.
 	CountOpen(ctx context.Context, saga string, limit int) (int, error)
+	// Part begins a part of the transaction, which takes the place of the one before. If it is
+	// undoable, UndoPart can undo it, which may cost a savepoint; if not, UndoPart can
+	// only if the store knows that there is nothing to undo. A joined unit has no parts.
+	Part(ctx context.Context, undoable bool) error
+	// UndoPart undoes what was done in the transaction since Part, also after a statement has
+	// failed in it. After an error the unit can only be rolled back.
+	UndoPart(ctx context.Context) error
 	// Commit writes the changes and commits. After an error nothing was committed,
 	// unless the error wraps ErrUnknownOutcome.
 	Commit(ctx context.Context, changes Changes) error

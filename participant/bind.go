@@ -7,17 +7,19 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
 	"github.com/choreo-go/choreo/choreo"
 )
 
-// HandleOption narrows down what [Handle] and [HandleForward] bind. See [InVersions].
+// HandleOption says more of what [Handle] and [HandleForward] bind. See [InVersions] and [Local].
 type HandleOption interface{ narrow(*scope) }
 
-// scope is where a handler is to be bound.
+// scope is where a handler is to be bound, and how it may run.
 type scope struct {
 	some     bool // in these versions only
 	versions []int
+	local    bool
 }
 
 type inVersions []int
@@ -33,11 +35,31 @@ func (v inVersions) narrow(s *scope) {
 // version in which the service owns no such step, and one that has two handlers of its own.
 func InVersions(versions ...int) HandleOption { return inVersions(versions) }
 
+type local struct{}
+
+func (local) narrow(s *scope) { s.local = true }
+
+// Local says of a handler that all it does is done in its transaction, and quickly: some statements
+// that need no more than milliseconds, no HTTP, no other database, no waiting. Then what queues up
+// while a transaction is under way shares the next one (see Config.Groups), so that many steps cost
+// one commit. What a handler does that fails is undone by itself, and the others commit.
+//
+// It is not the default, since a handler that calls out would hold the transaction, the rows and
+// the turn of all others with it for as long as the call takes; one that does not say Local has a
+// transaction of its own. A local handler may be run again where another one has broken the
+// transaction that they share, and must not count on being the only one in it: it sees what others
+// wrote there before it, and a SET LOCAL, a temporary table or an advisory lock of the transaction
+// outlives it.
+func Local() HandleOption { return local{} }
+
 // binding is the handler of a step in one version of a saga.
 type binding[Tx any] struct {
 	handler handler[Tx] // nil where it does not fit
 	own     bool        // it is for this version, not for all
-	faults  []error     // which count as long as nothing takes its place
+	local   bool        // see Local
+	// doubts counts down the runs since it failed last, see undoable.
+	doubts atomic.Int32
+	faults []error // which count as long as nothing takes its place
 }
 
 // handler returns the handler of a step, nil where it has none.
@@ -46,6 +68,12 @@ func (r *role[Tx]) handler(step string) handler[Tx] {
 		return b.handler
 	}
 	return nil
+}
+
+// isLocal reports whether the handler of a step may share a transaction.
+func (r *role[Tx]) isLocal(step string) bool {
+	b := r.bound[step]
+	return b != nil && b.handler != nil && b.local
 }
 
 // sortedRoles returns the roles by saga and version.
@@ -73,7 +101,7 @@ func bind[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h *typ
 		if where.some && !slices.Contains(where.versions, r.def.Version()) {
 			continue
 		}
-		b := &binding[Tx]{own: where.some}
+		b := &binding[Tx]{own: where.some, local: where.local}
 		if err := unfit(r.def, name, h); err != nil {
 			b.faults = []error{fault("%w", err)}
 		} else {
@@ -85,7 +113,7 @@ func bind[Tx, In, Out any](p *Participant[Tx], step choreo.Step[In, Out], h *typ
 		case b.own == before.own:
 			before.faults = append(before.faults, b.faults...)
 			if before.handler == nil {
-				before.handler = b.handler
+				before.handler, before.local = b.handler, b.local
 			} else if b.handler != nil {
 				before.faults = append(before.faults, fault("%s has a handler for it already", r.def))
 			}
@@ -146,6 +174,7 @@ func (p *Participant[Tx]) checkHandlers() error {
 				faults = append(faults, b.faults...)
 			}
 		}
+		r.local = slices.DeleteFunc(slices.Clone(r.owned), func(step string) bool { return !r.isLocal(step) })
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("participant %s is not set up: %w", p.cfg.Service, errors.Join(faults...))

@@ -42,6 +42,14 @@ type Config struct {
 	// InFlight bounds the events that were fetched and are not yet handled; fetching
 	// pauses above it. Default: 4096.
 	InFlight int
+	// Groups is how many transactions that sagas share are under way at once. What comes while they
+	// are waits, and then shares the next one: events that need no handler, and steps whose
+	// handler says Local. Others have a transaction of their own, with their lane. With two groups
+	// one uses the processors while another one waits for the disk, but they may wait for each
+	// other's rows. Default: 1; negative: nothing is shared.
+	Groups int
+	// GroupMax is how many sagas at most share a transaction. Default: 64.
+	GroupMax int
 	// StepLimits bounds how many handlers of a step, Execute and Compensate together, run at
 	// once in this process, by the step's name. What is over the bound waits in the
 	// database, as a retry does, and neither fails nor holds up its lane. Default: as many as
@@ -167,6 +175,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	cfg.checkCodecs(fault)
 	positive("MaxOpenSagas", cfg.MaxOpenSagas)
 	positive("Lanes", cfg.Lanes)
+	positive("GroupMax", cfg.GroupMax)
 	positive("InFlight", cfg.InFlight)
 	positive("SessionTimeout", int(cfg.SessionTimeout))
 	positive("OutageBackoff", int(cfg.OutageBackoff))
@@ -188,6 +197,8 @@ func (c *Config) fill() {
 	}
 	setDefault(&c.Lanes, 32)
 	setDefault(&c.InFlight, 4096)
+	setDefault(&c.Groups, 1)
+	setDefault(&c.GroupMax, 64)
 	setDefault(&c.StopTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.OutageBackoff, 5*time.Second)

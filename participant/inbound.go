@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -72,6 +73,11 @@ func (p *Participant[Tx]) concernsSaga(r *role[Tx], initiator string, t choreo.E
 type thread[Tx any] struct {
 	id     outbox.SagaID
 	events []received[Tx]
+	// known is what is known of the handlers that the event of this place asks for, and delay how
+	// long to wait before the first event is gone on with.
+	known attempts
+	at    int
+	delay time.Duration
 }
 
 // received is an event and the record in which it came.
@@ -90,24 +96,43 @@ func (p *Participant[Tx]) handle(ctx context.Context, batch []choreo.Record) err
 	if err != nil {
 		return err
 	}
-	if len(threads) > 1 {
-		if threads, err = p.share(ctx, threads); err != nil {
-			return err
-		}
+	if err := p.groups.do(ctx, threads); err != nil {
+		return err
 	}
-	for _, t := range threads {
-		for _, ev := range t.events {
-			if err := p.doReceived(ctx, t.id, ev); err != nil {
-				return err
-			}
+	for i := range threads {
+		if err := p.doThread(ctx, &threads[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// doThread does what is left of a thread, each event in a unit of work of its own.
+func (p *Participant[Tx]) doThread(ctx context.Context, t *thread[Tx]) error {
+	if t.delay > 0 {
+		if err := p.world.Sleep(stoppable(ctx), t.delay); err != nil {
+			return err
+		}
+	}
+	for i, ev := range t.events {
+		if err := p.doReceived(ctx, t.id, ev, t.knownOf(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knownOf returns what is known of the handlers that an event asks for.
+func (t *thread[Tx]) knownOf(event int) attempts {
+	if event != t.at {
+		return attempts{}
+	}
+	return attempts{made: maps.Clone(t.known.made), verdict: t.known.verdict}
+}
+
 // doReceived does what the rules make of one event, parks it, or dead-letters it where it
 // is too old.
-func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev received[Tx]) error {
+func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev received[Tx], known attempts) error {
 	switch {
 	case ev.Type != choreo.ReleaseRequested && ev.Type != choreo.StartRequested:
 	case ev.Target != p.cfg.Service:
@@ -139,7 +164,7 @@ func (p *Participant[Tx]) doReceived(ctx context.Context, id outbox.SagaID, ev r
 		v.queue(ev.record)
 		return nil
 	}
-	if err := p.do(ctx, t); err != nil || tooOld == nil {
+	if err := p.doKnowing(ctx, t, &known); err != nil || tooOld == nil {
 		return err
 	}
 	return p.deadLetter(ctx, ev.record, tooOld)
@@ -246,85 +271,4 @@ func stoppable(ctx context.Context) context.Context {
 		return parent
 	}
 	return ctx
-}
-
-// share applies, in one unit of work, the events of a batch that need no handler,
-// such as those that close sagas. It returns the threads that are left.
-func (p *Participant[Tx]) share(ctx context.Context, threads []thread[Tx]) ([]thread[Tx], error) {
-	var ids []outbox.SagaID
-	var quiet, rest []thread[Tx]
-	for _, t := range threads {
-		if t.quiet() {
-			quiet, ids = append(quiet, t), append(ids, t.id)
-		} else {
-			rest = append(rest, t)
-		}
-	}
-	if len(quiet) < 2 {
-		return threads, nil
-	}
-	for attempt := 1; ; attempt++ {
-		left, err := p.shareOnce(ctx, ids, quiet)
-		if err == nil {
-			p.outage.over("database")
-			return append(rest, left...), nil
-		}
-		if err := p.waitOutage(ctx, "database", err, attempt); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// quiet reports whether no event of the thread triggers a step of this service, so
-// that most likely none needs a handler, and none can be stale.
-func (t *thread[Tx]) quiet() bool {
-	for _, ev := range t.events {
-		if ev.role == nil || ev.Type == choreo.ReleaseRequested || ev.Type == choreo.StartRequested || ev.role.needsRow(ev.Event) {
-			return false
-		}
-	}
-	return true
-}
-
-func (p *Participant[Tx]) shareOnce(ctx context.Context, ids []outbox.SagaID, quiet []thread[Tx]) ([]thread[Tx], error) {
-	unit, err := p.store.Begin(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	var (
-		left    []thread[Tx]
-		views   []*view[Tx]
-		changes outbox.Changes
-	)
-	for _, t := range quiet {
-		view := p.newView(unit, t.id)
-		if view.parked() {
-			left = append(left, t)
-			continue
-		}
-		done := 0
-		for _, ev := range t.events {
-			if view.play(ev.Event); view.role == nil || view.react(ev.Event) != nil {
-				break // needs more: this event and those after it stay
-			}
-			done++
-		}
-		view.collect(&changes)
-		views = append(views, view)
-		if done < len(t.events) {
-			t.events = t.events[done:]
-			left = append(left, t)
-		}
-	}
-	if changes.Empty() {
-		return left, nil
-	}
-	if err := unit.Commit(ctx, changes); err != nil {
-		return nil, err
-	}
-	for _, view := range views {
-		view.ring()
-	}
-	return left, nil
 }

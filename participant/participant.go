@@ -38,6 +38,7 @@ type Participant[Tx any] struct {
 	clock   clock
 	limits  *limits
 	gate    gate
+	groups  *groups[Tx]
 	members atomic.Pointer[topics.ConsumeState]
 	running atomic.Bool
 	// hastened: this process has made parked sagas due.
@@ -63,6 +64,7 @@ type role[Tx any] struct {
 	def   *choreo.Definition
 	owned []string
 	bound map[string]*binding[Tx] // by step
+	local []string                // the steps whose handlers are, see Local
 }
 
 // New returns a participant of the service. The error names every fault of config.
@@ -83,6 +85,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 	p.codecs = newCodecs(append([]schema.Codec{cfg.Codec}, cfg.Codecs...)...)
 	p.compare = definition.Compare
 	p.limits = newLimits(cfg.StepLimits, cfg.Service, cfg.Sagas)
+	p.groups = newGroups(p)
 	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
 		d := s.Def()

@@ -31,6 +31,14 @@ type verdict struct {
 	obstacle *choreo.Error // the handler could not be run at all
 }
 
+// failed notes how many attempts have failed that no row tells of.
+func (a *attempts) failed(step string, n int) {
+	if a.made == nil {
+		a.made = make(map[string]int)
+	}
+	a.made[step] = n
+}
+
 // about reports whether the verdict is on this call.
 func (f *verdict) about(c *call) bool { return f != nil && f.step == c.step && f.run == c.decision.Run }
 
@@ -53,13 +61,18 @@ type task[Tx any] struct {
 // do does a task. It returns an error only where ctx ended before; then an event is read
 // again, and a row is still due.
 func (p *Participant[Tx]) do(ctx context.Context, t *task[Tx]) error {
-	known := attempts{made: make(map[string]int)}
+	var known attempts
+	return p.doKnowing(ctx, t, &known)
+}
+
+// doKnowing does a task of which attempts have been made.
+func (p *Participant[Tx]) doKnowing(ctx context.Context, t *task[Tx], known *attempts) error {
 	outages := 0
 	for {
 		if err := stopping(ctx); err != nil {
 			return err
 		}
-		again, err := p.doOnce(ctx, t, &known)
+		again, err := p.doOnce(ctx, t, known)
 		switch {
 		case err != nil:
 			outages++
@@ -129,7 +142,7 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 		return nil, err
 	}
 	v.ring()
-	p.logCommit(v, c, t.ev)
+	p.logCommit(v, v.entries, c, t.ev)
 	return next, nil
 }
 
@@ -174,22 +187,31 @@ func (p *Participant[Tx]) putOff(v *view[Tx], c *call, ev *choreo.Event, known *
 // database was at fault it notes nothing and returns that as an error.
 func (p *Participant[Tx]) fault(ctx context.Context, unit outbox.Unit[Tx], c *call, failure *choreo.Error, known *attempts) (*repeat, error) {
 	rollback := unit.Rollback(context.WithoutCancel(ctx))
-	if err := ctx.Err(); err != nil {
+	if err := p.atFault(ctx, failure); err != nil {
 		return nil, err
-	}
-	if failure.Class == choreo.ClassRetryable || failure.Class == choreo.ClassTimeout {
-		if p.store.Transient(failure) {
-			return nil, failure
-		}
-		if err := p.store.Ping(ctx); err != nil {
-			return nil, fmt.Errorf("%w (a handler had failed with: %w)", err, failure)
-		}
 	}
 	if rollback != nil {
 		p.cfg.Logger.Debug("rollback", zap.Error(rollback))
 	}
 	known.verdict = &verdict{step: c.step, run: c.decision.Run, err: failure, obstacle: c.obstacle}
 	return &repeat{}, nil
+}
+
+// atFault returns why a handler's failure is not its own: its context has ended, or the database
+// was at fault.
+func (p *Participant[Tx]) atFault(ctx context.Context, failure *choreo.Error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if failure.Class == choreo.ClassRetryable || failure.Class == choreo.ClassTimeout {
+		if p.store.Transient(failure) {
+			return failure
+		}
+		if err := p.store.Ping(ctx); err != nil {
+			return fmt.Errorf("%w (a handler had failed with: %w)", err, failure)
+		}
+	}
+	return nil
 }
 
 // conclude applies the result of a handler to the view and says whether the task has to
@@ -204,7 +226,7 @@ func (p *Participant[Tx]) conclude(v *view[Tx], c *call, ev *choreo.Event, res c
 			zap.String("step", c.step), zap.String("run", string(c.decision.Run)), zap.Int("attempt", d.Row.Attempt),
 			zap.Duration("in", delay), zap.Error(res.Err))
 		if delay <= p.cfg.RetryInPlace && len(d.Emit) == 0 {
-			known.made[c.step] = d.Row.Attempt - stored
+			known.failed(c.step, d.Row.Attempt-stored)
 			return &repeat{delay: delay}
 		}
 		v.later(c.step, d, ev, delay)
@@ -295,10 +317,10 @@ func (p *Participant[Tx]) run(ctx context.Context, v *view[Tx], c *call) (res ch
 	return res
 }
 
-// logCommit writes one line for each event that a unit emitted.
-func (p *Participant[Tx]) logCommit(v *view[Tx], c *call, ev *choreo.Event) {
-	for i := range v.entries {
-		entry := p.cfg.Logger.Check(zap.DebugLevel, v.entries[i].Type)
+// logCommit writes one line for each event that a unit emitted because of ev.
+func (p *Participant[Tx]) logCommit(v *view[Tx], emitted []outbox.Entry, c *call, ev *choreo.Event) {
+	for i := range emitted {
+		entry := p.cfg.Logger.Check(zap.DebugLevel, emitted[i].Type)
 		if entry == nil {
 			return
 		}

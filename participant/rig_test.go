@@ -100,6 +100,12 @@ func newPayments(t *testing.T, db *memory.Database) *payments {
 // newPaymentsWith has what is not set in the configuration from newPayments.
 func newPaymentsWith(t *testing.T, db *memory.Database, cfg Config) *payments {
 	t.Helper()
+	return newPaymentsBound(t, db, cfg)
+}
+
+// newPaymentsBound says more of its handler.
+func newPaymentsBound(t *testing.T, db *memory.Database, cfg Config, options ...HandleOption) *payments {
+	t.Helper()
 	s := &payments{t: t, db: db, memory: memory.New(db), log: &stubLog{}}
 	cfg.Service = "payments"
 	if cfg.Sagas == nil {
@@ -109,7 +115,7 @@ func newPaymentsWith(t *testing.T, db *memory.Database, cfg Config) *payments {
 	s.Participant, err = New[*memory.Tx](s.log, s.memory, &cfg)
 	require.NoError(t, err)
 	if !cfg.ParkUnhandled {
-		Handle(s.Participant, charge, &s.charge)
+		Handle(s.Participant, charge, &s.charge, options...)
 	}
 	return s
 }

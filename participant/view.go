@@ -78,17 +78,29 @@ type call struct {
 // react applies the rules to every row of the view. What needs no handler is done;
 // the first handler that is asked for is returned, and its row is left as it was.
 func (v *view[Tx]) react(ev *choreo.Event) *call {
-	var first *call
+	first, _ := v.reactIf(ev, func(string) bool { return true })
+	return first
+}
+
+// reactIf is react where the handlers of all steps for which the event asks for one may run; where
+// not, it changes nothing and returns false.
+func (v *view[Tx]) reactIf(ev *choreo.Event, may func(step string) bool) (first *call, ok bool) {
 	if row, ok := v.steps[ev.Step]; ok && ev.Initiator == "" {
 		ev.Initiator = row.Origin.Initiator // who gives a command may not know it
 	}
-	for _, step := range v.role.owned {
-		d := choreo.React(v.role.def, step, v.steps[step], ev)
+	decided := make([]choreo.Decision, len(v.role.owned))
+	for i, step := range v.role.owned {
+		decided[i] = choreo.React(v.role.def, step, v.steps[step], ev)
+		if decided[i].Run != choreo.RunNothing && !may(step) {
+			return nil, false
+		}
+	}
+	for i, d := range decided {
 		switch {
 		case d.Run == choreo.RunNothing:
-			v.apply(step, d, ev)
+			v.apply(v.role.owned[i], d, ev)
 		case first == nil:
-			first = &call{step: step, decision: d}
+			first = &call{step: v.role.owned[i], decision: d}
 		default:
 			first.more = true
 		}
@@ -96,7 +108,7 @@ func (v *view[Tx]) react(ev *choreo.Event) *call {
 	if v.saga != nil {
 		v.apply(choreo.SagaRow, choreo.React(v.role.def, choreo.SagaRow, v.saga.Row, ev), ev)
 	}
-	return first
+	return first, true
 }
 
 // apply takes over a decision that needs no handler any more.
@@ -109,6 +121,9 @@ func (v *view[Tx]) apply(step string, d choreo.Decision, ev *choreo.Event) {
 				v.closes = true
 			}
 		} else {
+			if d.Row.State != v.steps[step].State {
+				delete(v.due, step) // an event before this one may have had it due
+			}
 			v.steps[step] = d.Row
 		}
 		v.change(step)
@@ -143,8 +158,8 @@ func (v *view[Tx]) later(step string, d choreo.Decision, ev *choreo.Event, in ti
 		Initiator: ev.Initiator, CausationID: ev.ID, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 		Commands: d.Row.Origin.Commands,
 	}
-	v.changeDue(step, in)
 	v.apply(step, d, ev)
+	v.changeDue(step, in)
 }
 
 // emit turns emissions into outbox entries. They go to the saga's home partition;

@@ -110,14 +110,14 @@ type business[Tx any] struct {
 func bind[Tx any](p *participant.Participant[Tx], service string, b *business[Tx]) {
 	switch service {
 	case orders:
-		participant.Handle(p, createOrder, step[Tx, placed]{b, service})
-		participant.HandleForward(p, confirm, step[Tx, state]{b, service})
+		participant.Handle(p, createOrder, step[Tx, placed]{b, service}, participant.Local())
+		participant.HandleForward(p, confirm, step[Tx, state]{b, service}, participant.Local())
 	case inventory:
-		participant.Handle(p, reserveStock, step[Tx, state]{b, service})
+		participant.Handle(p, reserveStock, step[Tx, state]{b, service}, participant.Local())
 	case payments:
-		participant.Handle(p, charge, step[Tx, state]{b, service})
+		participant.Handle(p, charge, step[Tx, state]{b, service}, participant.Local())
 	case shipping:
-		participant.Handle(p, book, step[Tx, state]{b, service})
+		participant.Handle(p, book, step[Tx, state]{b, service}, participant.Local())
 	}
 }
 

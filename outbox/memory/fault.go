@@ -17,6 +17,8 @@ const (
 	OpGet          Op = "get"
 	OpPut          Op = "put"
 	OpDelete       Op = "delete"
+	OpPart         Op = "part"
+	OpUndoPart     Op = "undo part"
 	OpWriteSteps   Op = "write steps"
 	OpWriteSagas   Op = "write sagas"
 	OpWriteParked  Op = "write parked" // of Park and Unpark

@@ -117,7 +117,16 @@ func (s *Store) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[
 		return nil, err
 	}
 	u.own = true
+	if len(u.sagas) > 1 {
+		tx.named = u.sagas
+	}
 	return u, nil
+}
+
+// BeginGroup is Begin: a transaction waits for nobody's business rows, and of two that cross
+// one fails.
+func (s *Store) BeginGroup(ctx context.Context, _ outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[*Tx], error) {
+	return s.Begin(ctx, sagas...)
 }
 
 // Join is Begin inside a transaction of the caller.
@@ -144,11 +153,13 @@ type unit struct {
 	ended bool
 	sagas []outbox.SagaID
 	rows  map[outbox.SagaID]outbox.Rows
+	part  *saved // nil: there is none that can be undone
 }
 
 func (tx *Tx) unit(ctx context.Context, sagas []outbox.SagaID) (*unit, error) {
 	sagas = slices.Compact(slices.SortedFunc(slices.Values(sagas), compare))
 	for _, saga := range sagas {
+		tx.joined = tx.joined || slices.Contains(tx.named, saga)
 		err := errors.Join(ctx.Err(), tx.store.before(Effect{Op: OpLock, Sagas: []outbox.SagaID{saga}}))
 		if err == nil {
 			err = tx.store.db.lock(ctx, tx, saga)
@@ -217,6 +228,10 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 		return fmt.Errorf("commit: %w", ErrTxDone)
 	}
 	u.ended = true
+	if u.own && u.tx.joined {
+		u.tx.rollback(ErrTxDone)
+		return fmt.Errorf("commit: %w", outbox.ErrJoined)
+	}
 	if err := u.write(ctx, changes); err != nil {
 		// A joined transaction with half of the changes must not commit either.
 		u.tx.rollback(fmt.Errorf("%w: a unit of it failed", ErrTxDone))

@@ -15,6 +15,8 @@ type Tx struct {
 	err     error // why it can do no more; nil while it is open
 	locks   []outbox.SagaID
 	waiting *waiter
+	named   []outbox.SagaID // of the unit whose own it is, where these are several
+	joined  bool            // one of them was joined since
 
 	reads   map[cell]uint64 // version of what was read; 0: there was nothing
 	checked uint64          // Database.commits when reads were last known to hold

@@ -73,6 +73,26 @@ func (s *SQLStore) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Un
 	return u, nil
 }
 
+// BeginGroup is [Store.BeginGroup].
+func (s *SQLStore) BeginGroup(ctx context.Context, group outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[*sql.Tx], error) {
+	begin := func(ctx context.Context) (*sql.Tx, error) {
+		tx, err := s.db.BeginTx(ctx, &unitOptions)
+		if err != nil {
+			return nil, err
+		}
+		text, args := s.base.joinGroup(group)
+		if _, err := tx.ExecContext(ctx, text, args...); err != nil {
+			return nil, errors.Join(fmt.Errorf("wait for the turn: %w", err), tx.Rollback())
+		}
+		return tx, nil
+	}
+	u, err := s.core.Begin(ctx, begin, func() {}, sagas)
+	if err != nil {
+		return nil, fmt.Errorf("begin a group: %w", markEOF(err))
+	}
+	return u, nil
+}
+
 // Join opens a unit in the caller's transaction.
 func (s *SQLStore) Join(ctx context.Context, tx *sql.Tx, sagas ...outbox.SagaID) (outbox.Unit[*sql.Tx], error) {
 	u, err := s.core.Join(ctx, tx, sagas)

@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -33,6 +35,8 @@ type Store struct {
 	base      base
 	committed table.Signal
 	handing   *table.Handing
+	// several are the open units of several sagas, by their connections.
+	several sync.Map
 }
 
 var _ outbox.Store[pgx.Tx] = (*Store)(nil)
@@ -88,6 +92,19 @@ func (b *base) lockSagas(sagas []outbox.SagaID) (string, any) {
 	}
 	slices.Sort(keys)
 	return "SELECT pg_advisory_xact_lock(key) FROM unnest($1::text::bigint[]) AS key", numbers(keys)
+}
+
+// joinGroup returns the statement by which a group waits for its turn and then bounds its
+// waits for locks, and its parameters. A lock of all groups of the schema, which those that
+// want to be alone take for themselves, is what turns are made of: who waits for it keeps
+// newcomers waiting, so that none waits for ever.
+func (b *base) joinGroup(group outbox.Group) (string, []any) {
+	return joinGroupTexts[group.Alone], []any{b.hash("group"), strconv.FormatInt(group.LockTimeout.Milliseconds(), 10)}
+}
+
+var joinGroupTexts = map[bool]string{
+	false: "SELECT pg_advisory_xact_lock_shared($1), set_config('lock_timeout', $2, true)",
+	true:  "SELECT pg_advisory_xact_lock($1), set_config('lock_timeout', $2, true)",
 }
 
 // Ping reports whether the database answers.

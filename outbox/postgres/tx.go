@@ -23,6 +23,7 @@ type handlerTx struct {
 	tx        pgx.Tx
 	savepoint bool
 	ended     *atomic.Bool // of the unit
+	part      *part        // of the unit
 }
 
 var _ pgx.Tx = (*handlerTx)(nil)
@@ -35,6 +36,14 @@ func (e *lostError) Error() string { return fmt.Sprintf("the connection broke: %
 func (e *lostError) Unwrap() error { return e.err }
 
 func (t *handlerTx) mark(err error) error { return mark(t.tx, err) }
+
+// connOf returns the connection of a transaction, to look at.
+func connOf(tx pgx.Tx) *pgx.Conn {
+	if t, ok := tx.(*handlerTx); ok {
+		return t.tx.Conn()
+	}
+	return tx.Conn()
+}
 
 // mark marks an error if the connection is gone. pgx also gives a connection up when the
 // statement's context ends; that is the caller's doing.
@@ -60,11 +69,14 @@ func (t *handlerTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	if err := t.ahead(ctx); err != nil {
+		return nil, err
+	}
 	tx, err := t.tx.Begin(ctx)
 	if err != nil {
 		return nil, t.mark(err)
 	}
-	return &handlerTx{tx: tx, savepoint: true, ended: t.ended}, nil
+	return &handlerTx{tx: tx, savepoint: true, ended: t.ended, part: t.part}, nil
 }
 
 // Commit releases a savepoint.
@@ -80,11 +92,15 @@ func (t *handlerTx) end(ctx context.Context, end func(pgx.Tx, context.Context) e
 	if !t.savepoint {
 		return ErrNotYours
 	}
+	t.part.close()
 	return t.mark(end(t.tx, ctx))
 }
 
 func (t *handlerTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, source pgx.CopyFromSource) (int64, error) {
 	if err := t.check(); err != nil {
+		return 0, err
+	}
+	if err := t.ahead(ctx); err != nil {
 		return 0, err
 	}
 	n, err := t.tx.CopyFrom(ctx, table, columns, source)
@@ -95,13 +111,23 @@ func (t *handlerTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResult
 	if err := t.check(); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
+	if err := t.ahead(ctx); err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
 	return &batchResults{t.tx.SendBatch(ctx, b), t}
 }
 
-func (t *handlerTx) LargeObjects() pgx.LargeObjects { return t.tx.LargeObjects() }
+// LargeObjects returns what sends statements past this type.
+func (t *handlerTx) LargeObjects() pgx.LargeObjects {
+	t.part.begins()
+	return t.tx.LargeObjects()
+}
 
 func (t *handlerTx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
 	if err := t.check(); err != nil {
+		return nil, err
+	}
+	if err := t.ahead(ctx); err != nil {
 		return nil, err
 	}
 	description, err := t.tx.Prepare(ctx, name, sql)
@@ -112,7 +138,18 @@ func (t *handlerTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.C
 	if err := t.check(); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	tag, err := t.tx.Exec(ctx, sql, args...)
+	results, err := t.batched(ctx, sql, args)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	if results == nil {
+		tag, err := t.tx.Exec(ctx, sql, args...)
+		return tag, t.mark(err)
+	}
+	tag, err := results.Exec()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
 	return tag, t.mark(err)
 }
 
@@ -120,18 +157,42 @@ func (t *handlerTx) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 	if err := t.check(); err != nil {
 		return pgx.FailedBatchResults(&pgx.Batch{}, err).Query()
 	}
-	result, err := t.tx.Query(ctx, sql, args...)
-	return &rows{result, t}, t.mark(err)
+	results, err := t.batched(ctx, sql, args)
+	if err != nil {
+		return pgx.FailedBatchResults(&pgx.Batch{}, err).Query()
+	}
+	if results == nil {
+		result, err := t.tx.Query(ctx, sql, args...)
+		return &rows{result, t}, t.mark(err)
+	}
+	t.part.reading = results
+	result, err := results.Query()
+	if err != nil {
+		t.part.close()
+	}
+	return &rows{&batchedRows{result, t.part, results}, t}, t.mark(err)
 }
 
 func (t *handlerTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if err := t.check(); err != nil {
 		return pgx.FailedBatchResults(&pgx.Batch{}, err).QueryRow()
 	}
-	return &row{t.tx.QueryRow(ctx, sql, args...), t}
+	results, err := t.batched(ctx, sql, args)
+	switch {
+	case err != nil:
+		return pgx.FailedBatchResults(&pgx.Batch{}, err).QueryRow()
+	case results == nil:
+		return &row{t.tx.QueryRow(ctx, sql, args...), t}
+	}
+	t.part.reading = results
+	return &row{&batchedRow{results.QueryRow(), t.part, results}, t}
 }
 
-func (t *handlerTx) Conn() *pgx.Conn { return t.tx.Conn() }
+// Conn returns the connection, by which statements go past this type.
+func (t *handlerTx) Conn() *pgx.Conn {
+	t.part.begins()
+	return t.tx.Conn()
+}
 
 // rows, row and batchResults mark errors that come late.
 type rows struct {

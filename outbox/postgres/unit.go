@@ -24,6 +24,7 @@ type unit struct {
 	handler *handlerTx // nil in the caller's transaction
 	rows    table.Loaded
 	ended   bool
+	joined  bool // a saga of a unit of several was joined since
 }
 
 // unitTx are the options of a unit's transaction. Read committed is what lets the rows be
@@ -33,14 +34,24 @@ var unitTx = pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrit
 
 // Begin begins a transaction, locks the sagas and loads their rows.
 func (s *Store) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[pgx.Tx], error) {
-	u, err := s.begin(ctx, sagas)
+	u, err := s.begin(ctx, nil, sagas)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	return u, nil
 }
 
-func (s *Store) begin(ctx context.Context, sagas []outbox.SagaID) (*unit, error) {
+// BeginGroup is Begin for sagas whose handlers lock rows of their own in any order. Groups take
+// a lock of the schema, which those that are to be alone share with no other.
+func (s *Store) BeginGroup(ctx context.Context, group outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[pgx.Tx], error) {
+	u, err := s.begin(ctx, &group, sagas)
+	if err != nil {
+		return nil, fmt.Errorf("begin a group: %w", err)
+	}
+	return u, nil
+}
+
+func (s *Store) begin(ctx context.Context, group *outbox.Group, sagas []outbox.SagaID) (*unit, error) {
 	sagas, err := table.Sagas(sagas)
 	if err != nil {
 		return nil, err
@@ -52,12 +63,19 @@ func (s *Store) begin(ctx context.Context, sagas []outbox.SagaID) (*unit, error)
 	var batch pgx.Batch
 	batch.BeginTx(unitTx)
 	u := &unit{store: s, conn: conn}
+	if group != nil {
+		text, args := s.base.joinGroup(*group)
+		batch.Queue(text, args...)
+	}
 	queries := s.base.queueLoad(&batch, sagas)
 	results := conn.SendBatch(ctx, &batch)
 	u.tx = results.Tx()
-	u.handler = &handlerTx{tx: u.tx, ended: new(atomic.Bool)}
+	u.handler = &handlerTx{tx: u.tx, ended: new(atomic.Bool), part: new(part)}
 	if u.rows, err = load(results, &batch, queries, sagas); err != nil {
 		return nil, errors.Join(u.handler.mark(err), u.Rollback(ctx))
+	}
+	if len(sagas) > 1 {
+		s.several.Store(u.tx.Conn(), u)
 	}
 	return u, nil
 }
@@ -70,6 +88,12 @@ func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (ou
 	}
 	var batch pgx.Batch
 	queries := s.base.queueLoad(&batch, sagas)
+	if open, ok := s.several.Load(connOf(tx)); ok {
+		for _, id := range sagas {
+			outer := open.(*unit) // nothing else is stored
+			outer.joined = outer.joined || outer.rows.Named(id) == nil
+		}
+	}
 	u := &unit{store: s, tx: tx}
 	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, queries, sagas); err != nil {
 		return nil, fmt.Errorf("join: %w", explain(mark(tx, err)))
@@ -165,8 +189,14 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 		return fmt.Errorf("commit: the unit of work has ended: %w", pgx.ErrTxClosed)
 	}
 	err := ctx.Err()
+	if u.handler != nil {
+		u.handler.part.close()
+	}
 	if err == nil {
 		err = u.usable()
+	}
+	if err == nil && u.joined {
+		err = outbox.ErrJoined
 	}
 	if err == nil {
 		err = u.rows.Check(&changes)
@@ -268,6 +298,7 @@ func (u *unit) Rollback(ctx context.Context) error {
 	if u.conn == nil {
 		return nil
 	}
+	u.handler.part.close()
 	return rollback(ctx, u.conn.Conn(), u.tx)
 }
 
@@ -290,6 +321,9 @@ func rollback(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) error {
 func (u *unit) end() {
 	u.ended = true
 	if u.conn != nil {
+		if len(u.rows) > 1 {
+			u.store.several.Delete(u.conn.Conn())
+		}
 		u.handler.ended.Store(true)
 		u.conn.Release()
 	}

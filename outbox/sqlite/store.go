@@ -91,6 +91,11 @@ func (s *Store) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[
 	return u, nil
 }
 
+// BeginGroup is Begin: there is one writer at a time, who waits for nobody.
+func (s *Store) BeginGroup(ctx context.Context, _ outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[*sql.Tx], error) {
+	return s.Begin(ctx, sagas...)
+}
+
 // retryBusy is how long to wait before the next attempt where SQLite did not wait itself.
 const retryBusy = 10 * time.Millisecond
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/choreo-go/choreo/outbox"
 	"github.com/choreo-go/choreo/outbox/internal/table"
@@ -27,6 +28,8 @@ type Core struct {
 	Explain func(err error) error
 
 	texts *table.Texts
+	// several are the open units of several sagas, by their transactions.
+	several sync.Map
 }
 
 // New returns a core over tables. Its exported fields are for the caller to set.
@@ -36,7 +39,8 @@ func New(tables table.Tables, dialect table.Dialect) *Core {
 
 // Queries returns the texts of the statements that units run often, for [Statements.Prepare].
 func (c *Core) Queries() []string {
-	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:], c.texts.Older[:], c.texts.Handed[:], []string{c.texts.CountOpen})
+	return slices.Concat(c.texts.Load[:], c.texts.Steps[:], c.texts.Sagas[:], c.texts.Entries[:], c.texts.Older[:], c.texts.Handed[:],
+		[]string{c.texts.CountOpen, makeSavepoint, dropSavepoint, backToPart})
 }
 
 // Begin begins a transaction through begin and opens a unit in it. ctx bounds the
@@ -58,6 +62,9 @@ func (c *Core) Begin(ctx context.Context, begin func(context.Context) (*sql.Tx, 
 		return nil, orCause(ctx, err)
 	}
 	u := &unit{core: c, tx: tx, own: true, cancel: cancel, end: end}
+	if len(sagas) > 1 {
+		c.several.Store(tx, u)
+	}
 	err = u.load(life, sagas)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -82,6 +89,12 @@ func (c *Core) Join(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) (out
 	if err != nil {
 		return nil, err
 	}
+	if open, ok := c.several.Load(tx); ok {
+		for _, id := range sagas {
+			outer := open.(*unit) // nothing else is stored
+			outer.joined = outer.joined || outer.rows.Named(id) == nil
+		}
+	}
 	u := &unit{core: c, tx: tx}
 	if err := u.load(ctx, sagas); err != nil {
 		return nil, err
@@ -98,13 +111,16 @@ func (c *Core) explain(err error) error {
 
 // unit is a unit of work.
 type unit struct {
-	core   *Core
-	tx     *sql.Tx
-	rows   table.Loaded
-	own    bool // the transaction ends with the unit
-	ended  bool
-	cancel context.CancelFunc
-	end    func()
+	core     *Core
+	tx       *sql.Tx
+	rows     table.Loaded
+	own      bool // the transaction ends with the unit
+	ended    bool
+	cancel   context.CancelFunc
+	end      func()
+	saved    bool // a savepoint is there, of this part or of one before
+	undoable bool // it is of this part
+	joined   bool // a saga of a unit of several was joined since
 }
 
 func (u *unit) load(ctx context.Context, sagas []outbox.SagaID) error {
@@ -189,6 +205,9 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 		return fmt.Errorf("commit: %w", errEnded)
 	}
 	err := ctx.Err()
+	if err == nil && u.joined {
+		err = outbox.ErrJoined
+	}
 	if err == nil {
 		err = u.rows.Check(&changes)
 	}
@@ -233,6 +252,9 @@ func (u *unit) commit(ctx context.Context) error {
 
 // over gives back what the transaction held. The order matters to the next in line.
 func (u *unit) over() {
+	if len(u.rows) > 1 {
+		u.core.several.Delete(u.tx)
+	}
 	u.cancel()
 	u.end()
 }

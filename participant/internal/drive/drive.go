@@ -19,8 +19,12 @@ import (
 type World struct {
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration) error // its error is ctx's
-	Float func() float64                                   // at random, in [0, 1)
-	NewID func() string                                    // a UUIDv7
+	// Await waits until done is closed or ctx ends, whose error is its own then.
+	Await func(ctx context.Context, done <-chan struct{}) error
+	// After calls f after d, unless it is stopped before. f must not wait for anything.
+	After func(d time.Duration, f func()) (stop func())
+	Float func() float64 // at random, in [0, 1)
+	NewID func() string  // a UUIDv7
 }
 
 // Real is the world that there is.
@@ -28,6 +32,11 @@ func Real() World {
 	return World{
 		Now:   time.Now,
 		Sleep: Sleep,
+		Await: await,
+		After: func(d time.Duration, f func()) func() {
+			timer := time.AfterFunc(d, f)
+			return func() { timer.Stop() }
+		},
 		Float: rand.Float64,
 		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}
@@ -39,6 +48,15 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -16,6 +16,7 @@ const (
 	CommitLost       Fault = "commit succeeded and reported failure"
 	CommitFailed     Fault = "commit failed"
 	StatementFailed  Fault = "statement failed"
+	Contended        Fault = "locks not free in time"
 	PublishLost      Fault = "publish succeeded and reported failure"
 	PublishFailed    Fault = "publish failed"
 	PublishTwice     Fault = "duplicate publish"
@@ -42,7 +43,7 @@ const (
 var allFaults = []Fault{
 	Crash, CommitLost, CommitFailed, StatementFailed, PublishLost, PublishFailed, PublishTwice, PublishStale,
 	LateRelay, TwoOwners, Rebalance, Rewind, PausedProcess, SlowProcess, ClockJump, DatabaseAway, BrokerAway,
-	PartitionsRaised, ServiceGone, Redeployed, LongPause, Cancelled, Commanded, Garbage,
+	PartitionsRaised, ServiceGone, Redeployed, LongPause, Cancelled, Commanded, Garbage, Contended,
 }
 
 // Errors that the world injects.

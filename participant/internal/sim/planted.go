@@ -20,7 +20,7 @@ type bug struct {
 	changes func(p *process, before reader, c *outbox.Changes)      // what it writes
 	records func(p *process, batch []choreo.Record)                 // what the lanes hand over
 	keep    func(rec *choreo.Record) bool                           // false: the record is overlooked
-	parked  func(records []outbox.Parked)                           // what is parked of a saga
+	parked  func(records []outbox.Parked)                           // all that is parked of a saga
 	entries func(p *process, entries []outbox.Entry) []outbox.Entry // what a relay claims
 	handed  func(p *process, entries []outbox.Entry, older map[string][]int64) ([]outbox.Entry, map[string][]int64)
 	prune   func(olderThan time.Duration) time.Duration
@@ -34,6 +34,7 @@ type bug struct {
 	early         bool // events are published before their commit
 	outside       bool // effects stay when their transaction does not
 	deaf          bool // a commit that failed is taken for done
+	halfUndone    bool // what is undone of a unit stays
 	blames        bool // an outage counts as the handler's failure
 }
 
@@ -225,6 +226,10 @@ func bugsOfStores() []*bug {
 		{name: "events are published before their commit", needs: []Fault{CommitFailed, StatementFailed}, early: true},
 		{name: "effects stay when their transaction does not", needs: []Fault{CommitFailed, StatementFailed}, outside: true},
 		{name: "a commit that failed is taken for done", needs: []Fault{CommitFailed}, deaf: true},
+		{name: "what a handler did that failed stays in its group", halfUndone: true},
+		{name: "of a group only the first saga is written", changes: func(_ *process, _ reader, c *outbox.Changes) {
+			keepFirst(c)
+		}},
 		{name: "an outage counts as the handler's failure", needs: []Fault{StatementFailed, DatabaseAway}, blames: true},
 		{name: "pruned too early", needs: []Fault{Rewind, PublishStale}, prune: func(time.Duration) time.Duration { return time.Second }},
 		{name: "an event is left out of the outbox", changes: func(_ *process, _ reader, c *outbox.Changes) {
@@ -236,6 +241,15 @@ func bugsOfStores() []*bug {
 			c.Sagas = nil
 		}},
 	}
+}
+
+// keepFirst leaves of the changes of several sagas those of one.
+func keepFirst(c *outbox.Changes) {
+	if len(c.Steps) == 0 {
+		return
+	}
+	first := c.Steps[0].SagaID
+	c.Steps = slices.DeleteFunc(slices.Clone(c.Steps), func(r outbox.StepRow) bool { return r.SagaID != first })
 }
 
 // bugsOfTheLog lose, double or reorder records.

@@ -73,7 +73,7 @@ func (p *process) boot() {
 	p.limits = p.svc.limits(p.build)
 	cfg := &participant.Config{
 		Service: p.svc.name, Sagas: sagasOf(p.build, w.shapes), Namespace: namespace,
-		Lanes: 4, InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
+		Lanes: 4, Groups: 1 + w.roll(2, "groups", p.svc.name), InFlight: 64, ClockPoll: poll, RelayPoll: poll, PruneEvery: 10 * time.Minute,
 		Horizon: horizon, Codec: codec{build: p.build},
 		StepLimits: p.limits, MaxOpenSagas: p.svc.maxOpen, ParkUnhandled: true,
 	}
@@ -90,7 +90,7 @@ func (p *process) boot() {
 	}
 	steps, err := part.Drive(p.ctx, drive.World{
 		Now:   func() time.Time { return time.Now().Add(p.skew) },
-		Sleep: p.sleep, Float: w.dice.Float64, NewID: w.nextID,
+		Sleep: p.sleep, Await: p.await, After: p.after, Float: w.dice.Float64, NewID: w.nextID,
 	})
 	if err != nil {
 		w.fail("boot", "", fmt.Sprintf("%s: %v", p.name, err))
@@ -117,6 +117,35 @@ func (p *process) sleep(ctx context.Context, d time.Duration) error {
 	p.w.sleep(d, early)
 	p.alive()
 	return ctx.Err()
+}
+
+// await is how the process waits for another of its routines.
+func (p *process) await(ctx context.Context, done <-chan struct{}) error {
+	closed := func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+	p.w.wait(func() bool { return closed() || ctx.Err() != nil })
+	p.alive()
+	if closed() {
+		return nil
+	}
+	return ctx.Err()
+}
+
+// after has something done later, unless the process is no more then.
+func (p *process) after(d time.Duration, do func()) (stop func()) {
+	stopped := false
+	p.w.after(d, func() {
+		if !stopped && !p.dead {
+			do()
+		}
+	})
+	return func() { stopped = true }
 }
 
 // kill ends a process where it stands, as kill -9 does. Another one is started in its place.

@@ -261,8 +261,8 @@ func (s *service) limits(build int) map[string]int {
 	for _, sh := range s.w.shapes {
 		for i := range sh.steps {
 			st := &sh.steps[i]
-			if knows(build, sh) && st.owner == s.name && s.w.roll(8, "limited", st.name) == 0 {
-				limits[st.name] = 1 + s.w.roll(3, "limit", st.name)
+			if knows(build, sh) && st.owner == s.name && s.w.roll(3, "limited", st.name) == 0 {
+				limits[st.name] = 1 + s.w.roll(2, "limit", st.name)
 			}
 		}
 	}

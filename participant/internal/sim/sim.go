@@ -23,6 +23,9 @@ type Result struct {
 	Events  int
 	Pruned  int
 	Length  time.Duration // in the world's time
+	// Shared are commits of several sagas in one, with something of more than one; Undone are
+	// handlers that failed in one and were undone by themselves.
+	Shared, Undone int
 }
 
 // Run simulates. It must be called within a bubble of testing/synctest.
@@ -34,6 +37,7 @@ func Run(o Options) Result {
 	r := Result{
 		Failure: w.failure, Trace: w.trace.Sum64(), Effects: w.steps, Faults: w.counts,
 		Drawn: w.drawn(), Events: len(w.auditor.seen), Pruned: w.auditor.pruned, Length: w.now(),
+		Shared: w.shared, Undone: w.undone,
 	}
 	if w.failure == nil {
 		r.Sagas = w.auditor.outcomes()

@@ -52,6 +52,7 @@ func options(seed uint64) Options {
 type totals struct {
 	sync.Mutex
 	seeds, sagas, events, effects, pruned int
+	shared, undone                        int
 	length                                time.Duration
 	faults                                map[Fault]int
 	ends                                  map[string]int
@@ -64,6 +65,8 @@ func (s *totals) add(r *Result) {
 	s.events += r.Events
 	s.effects += r.Effects
 	s.pruned += r.Pruned
+	s.shared += r.Shared
+	s.undone += r.Undone
 	s.length += r.Length
 	for f, n := range r.Faults {
 		s.faults[f] += n
@@ -78,6 +81,7 @@ func (s *totals) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d seeds, %d sagas, %d events, %d effects, %d rows pruned, %v of their time\n",
 		s.seeds, s.sagas, s.events, s.effects, s.pruned, s.length.Round(time.Hour))
+	fmt.Fprintf(&b, "%d commits of several sagas, %d handlers undone in one\n", s.shared, s.undone)
 	for _, end := range slices.Sorted(maps.Keys(s.ends)) {
 		fmt.Fprintf(&b, "%10d %s\n", s.ends[end], end)
 	}
@@ -134,6 +138,9 @@ func TestSimulation(t *testing.T) {
 			if sum.faults[f] == 0 {
 				t.Errorf("a fault was never injected: %s", f)
 			}
+		}
+		if sum.shared == 0 || sum.undone == 0 {
+			t.Errorf("%d commits of several sagas, %d handlers undone in one", sum.shared, sum.undone)
 		}
 	}
 }

@@ -91,6 +91,23 @@ func (c *connection[Tx]) Migrate(ctx context.Context) error { return c.inner.Mig
 
 // Begin implements outbox.Store.
 func (c *connection[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[*tx], error) {
+	return c.beginWith(ctx, c.inner.Begin, sagas)
+}
+
+// BeginGroup implements outbox.Store.
+func (c *connection[Tx]) BeginGroup(ctx context.Context, group outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[*tx], error) {
+	if c.p.w.strikes(Contended, 40) {
+		return nil, fmt.Errorf("begin a group: %w", errFault)
+	}
+	begin := func(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
+		return c.inner.BeginGroup(ctx, group, sagas...)
+	}
+	return c.beginWith(ctx, begin, sagas)
+}
+
+func (c *connection[Tx]) beginWith(
+	ctx context.Context, begin func(context.Context, ...outbox.SagaID) (outbox.Unit[Tx], error), sagas []outbox.SagaID,
+) (outbox.Unit[*tx], error) {
 	if err := c.p.reach("begin", about(sagas)); err != nil {
 		return nil, err
 	}
@@ -104,7 +121,7 @@ func (c *connection[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (out
 		c.p.w.pause()
 	}
 	u.entered = c.p.enter()
-	inner, err := c.inner.Begin(ctx, sagas...)
+	inner, err := begin(ctx, sagas...)
 	if err != nil {
 		u.end()
 		return nil, err
@@ -366,6 +383,7 @@ type unit[Tx any] struct {
 	own      bool // its commit is that of the transaction
 	ended    bool
 	entered  bool
+	part     int                           // how many effects there were when the present part began
 	unlocked map[outbox.SagaID]outbox.Rows // a planted bug: rows from before the lock
 }
 
@@ -389,11 +407,40 @@ func (u *unit[Tx]) Parked(ctx context.Context, id outbox.SagaID, limit int) ([]o
 	if err := u.c.p.reach("parked", id.ID); err != nil {
 		return nil, err
 	}
-	list, err := u.Unit.Parked(ctx, id, limit)
-	if change := u.c.p.w.bug.parked; change != nil {
-		change(list)
+	change := u.c.p.w.bug.parked
+	if change == nil {
+		return u.Unit.Parked(ctx, id, limit)
 	}
-	return list, err
+	list, err := u.Unit.Parked(ctx, id, 1000)
+	change(list)
+	return list[:min(limit, len(list))], err
+}
+
+// Part begins a part of the transaction.
+func (u *unit[Tx]) Part(ctx context.Context, undoable bool) error {
+	if err := u.c.p.reach("part", ""); err != nil {
+		return err
+	}
+	u.part = len(u.tx.effects)
+	return u.Unit.Part(ctx, undoable)
+}
+
+// UndoPart undoes what was done since Part.
+func (u *unit[Tx]) UndoPart(ctx context.Context) error {
+	if err := u.c.p.reach("undo part", ""); err != nil {
+		return err
+	}
+	if u.c.p.w.bug.halfUndone {
+		return nil
+	}
+	if err := u.Unit.UndoPart(ctx); err != nil {
+		return err
+	}
+	if len(u.tx.effects) > u.part {
+		u.c.p.w.undone++
+	}
+	u.tx.effects = u.tx.effects[:u.part]
+	return nil
 }
 
 func (u *unit[Tx]) end() {
@@ -464,6 +511,9 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 		p.w.detail(p.name, "saga row", "%s → %s due in %v", r.SagaID.ID, r.State, r.DueIn)
 		p.svc.opened(r)
 	}
+	if several(&changes) {
+		p.w.shared++
+	}
 	u.tx.entries = append(u.tx.entries, changes.Entries...)
 	u.tx.rings = append(u.tx.rings, rings(&changes)...)
 	u.end()
@@ -471,6 +521,11 @@ func (u *unit[Tx]) Commit(ctx context.Context, changes outbox.Changes) error {
 		return nil
 	}
 	return p.committed(u.tx, about(u.sagas))
+}
+
+// several reports whether the changes are of more than one saga.
+func several(changes *outbox.Changes) bool {
+	return slices.ContainsFunc(changes.Steps, func(r outbox.StepRow) bool { return r.SagaID != changes.Steps[0].SagaID })
 }
 
 func rings(changes *outbox.Changes) []time.Duration {

@@ -54,10 +54,11 @@ type world struct {
 	idle     []*thread
 	timers   []timer // by time
 
-	faults  map[Fault]bool // that this seed draws
-	counts  map[Fault]int
-	calm    bool // no faults are injected any more
-	healing bool // everything is mended, or is about to be
+	faults         map[Fault]bool // that this seed draws
+	counts         map[Fault]int
+	shared, undone int  // see Result
+	calm           bool // no faults are injected any more
+	healing        bool // everything is mended, or is about to be
 
 	services []*service
 	shapes   []*shape // several versions of some
