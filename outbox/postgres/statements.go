@@ -29,11 +29,11 @@ var dialect = table.Dialect{
 func (b *base) statements() {
 	t := b.tables
 	b.texts = t.Texts(dialect)
-	recent := fmt.Sprintf("clock_timestamp() - created_at BETWEEN interval '0' AND interval '%d ms'", outbox.HandedFor.Milliseconds())
+	most := fmt.Sprintf("interval '%d ms'", outbox.HandedFor.Milliseconds())
 	const except = "aggregateid NOT IN (SELECT json_array_elements_text($1::text::json))"
 	b.lockBuckets = "SELECT bucket, pg_try_advisory_xact_lock($3, bucket) FROM (SELECT DISTINCT " + bucket + " AS bucket" +
 		" FROM (SELECT aggregateid FROM " + t.Outbox + " WHERE " + except + " ORDER BY seq LIMIT $2) AS oldest) AS buckets"
-	b.readBuckets = t.SelectEntries("id::text", recent, "$4") + " WHERE $3::bigint >> " + bucket + " & 1 = 1 AND " + except +
+	b.readBuckets = t.SelectEntries("id::text", "clock_timestamp()", most, "$4") + " WHERE $3::bigint >> " + bucket + " & 1 = 1 AND " + except +
 		" ORDER BY seq LIMIT $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
 	b.due = t.Due(dialect)

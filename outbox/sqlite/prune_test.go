@@ -71,6 +71,7 @@ func TestMigrationKeepsStepRows(t *testing.T) {
 		"DROP INDEX choreo_step_held",
 		"DROP INDEX choreo_outbox_key",
 		"ALTER TABLE choreo_outbox DROP COLUMN handed_by",
+		"ALTER TABLE choreo_outbox DROP COLUMN handed_until",
 		"ALTER TABLE choreo_step DROP COLUMN created_at",
 		"DELETE FROM choreo_migration WHERE version >= 3",
 	} {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/choreo-go/choreo/outbox"
@@ -63,9 +64,7 @@ func (s *Store) claim(ctx context.Context, limit int, except []string) (*claim, 
 }
 
 func (s *Store) selectEntries(without bool) string {
-	recent := fmt.Sprintf("created_at BETWEEN strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now', '-%d seconds') AND strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now')",
-		int(outbox.HandedFor.Seconds()))
-	query := s.tables.SelectEntries("id", recent, "$2")
+	query := s.tables.SelectEntries("id", s.now, strconv.FormatInt(outbox.HandedFor.Microseconds(), 10), "$2")
 	if without {
 		query += " WHERE aggregateid NOT IN (SELECT value FROM json_each($3))"
 	}

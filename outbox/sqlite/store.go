@@ -30,6 +30,7 @@ type Store struct {
 	db      *sql.DB
 	core    *sqlstore.Core
 	tables  table.Tables
+	now     string // the clock
 	due     string
 	waiting string
 	prunes  table.PruneTexts
@@ -49,6 +50,7 @@ func New(db *sql.DB, config *Config) *Store {
 		dialect = dialectOf(config.Clock)
 	}
 	s := &Store{db: db, core: sqlstore.New(tables, dialect), tables: tables, writers: newGate(), claimed: make(map[string]struct{})}
+	s.now = dialect.Now
 	s.due = tables.Due(dialect)
 	s.waiting = tables.Waiting(dialect, "(state = 'undo-failed' OR state = 'pending' AND due_at IS NULL)",
 		"CAST((julianday('now') - julianday(updated_at)) * 86400000000 AS INTEGER)")

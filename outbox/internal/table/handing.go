@@ -79,7 +79,7 @@ func (t *Texts) WriteHanded(l Loaded, c *outbox.Changes, h *Handed) (parts []Par
 	parts = append(parts, t.writeRows(l, c)...)
 	seqs = len(parts)
 	return append(parts, Parts(&t.Handed, func(values []any, e *outbox.Entry) []any {
-		return append(EntryValues(values, e), h.own)
+		return append(EntryValues(values, e), h.own, outbox.HandedFor.Microseconds())
 	}, c.Entries)...), olders, seqs
 }
 

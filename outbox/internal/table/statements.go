@@ -43,8 +43,12 @@ var (
 	insertColumns = []string{"id", "aggregatetype", "aggregateid", "type", "payload", "kafka_partition", "record_key", "headers"}
 )
 
-// handedColumn is to whose relay a row of choreo_outbox was handed, or NULL.
-const handedColumn = "handed_by"
+// handedColumn is to whose relay a row of choreo_outbox was handed, or NULL. untilColumn is
+// until when it is left to that one, and its value a number of microseconds from now.
+const (
+	handedColumn = "handed_by"
+	untilColumn  = "handed_until"
+)
 
 // dueColumn is when a row is due. Its value is a number of microseconds from now, or NULL.
 const dueColumn = "due_at"
@@ -63,8 +67,8 @@ type Texts struct {
 	// same key.
 	Steps, Sagas [Powers]string
 	// Entries adds rows to choreo_outbox with the values of [EntryValues]. Their seq is
-	// in the order of the values. Handed does so with who has them in hand as one more value
-	// each, and returns the seqs.
+	// in the order of the values. Handed does so with who has them in hand, and for how long,
+	// as two more values each, and returns the seqs.
 	Entries, Handed [Powers]string
 	// Older reads the texts and seqs of the rows of choreo_outbox with these keys, up to
 	// outbox.OlderMax of each.
@@ -114,7 +118,7 @@ func (t Tables) Texts(d Dialect) *Texts {
 		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n, d.In)
 		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n, d.In)
 		texts.Entries[p] = insert(t.Outbox, insertColumns, n, "")
-		texts.Handed[p] = insert(t.Outbox, append(slices.Clone(insertColumns), handedColumn), n, "") + " RETURNING seq"
+		texts.Handed[p] = insert(t.Outbox, append(slices.Clone(insertColumns), handedColumn, untilColumn), n, d.In) + " RETURNING seq"
 		texts.Older[p] = t.older(n)
 		texts.Unpark[p] = t.unpark(n, d)
 		texts.Park[p] = insert(t.Parked, parkedColumns, n, "") + " ON CONFLICT (" + strings.Join(parkedKey, ", ") + ") DO NOTHING"
@@ -217,7 +221,7 @@ func insert(table string, columns []string, n int, due string) string {
 				b.WriteString(", ")
 			}
 			parameter := "$" + strconv.Itoa(row*len(columns)+i+1)
-			if column == dueColumn {
+			if column == dueColumn || column == untilColumn {
 				parameter = fmt.Sprintf(due, parameter)
 			}
 			b.WriteString(parameter)
@@ -276,11 +280,12 @@ func (t Tables) Hasten(d Dialect, kind outbox.DueKind) string {
 }
 
 // SelectEntries is the head of the statements that read entries for [ReadEntries]. id is
-// the expression that yields the id as text, recent one that says whether a row is so new that
-// it is left to the relay to which it was handed. Its parameter is the reader's own mark.
-func (t Tables) SelectEntries(id, recent, parameter string) string {
+// the expression that yields the id as text, now the clock, and most the longest that a row is
+// left to the relay to which it was handed: more than that is the work of a clock that was set
+// back. Its parameter is the reader's own mark.
+func (t Tables) SelectEntries(id, now, most, parameter string) string {
 	return "SELECT seq, " + id + ", aggregatetype, aggregateid, type, payload, kafka_partition, record_key, headers, created_at," +
-		" coalesce(" + handedColumn + " <> " + parameter + " AND " + recent + ", FALSE) FROM " + t.Outbox
+		" coalesce(" + handedColumn + " <> " + parameter + " AND " + untilColumn + " BETWEEN " + now + " AND " + now + " + " + most + ", FALSE) FROM " + t.Outbox
 }
 
 // older makes a query for each key, for the reason that load has.

@@ -350,7 +350,7 @@ func bugsOfWaiting() []*bug {
 		{name: "parked records are lost", needs: []Fault{Redeployed}, changes: func(_ *process, _ reader, c *outbox.Changes) {
 			c.Park = nil
 		}},
-		{name: "parked records are released in any order", needs: []Fault{Redeployed}, parked: slices.Reverse[[]outbox.Parked]},
+		{name: "parked records are released in any order", needs: []Fault{Redeployed, Cancelled}, parked: slices.Reverse[[]outbox.Parked]},
 		{name: "parked sagas are not tried again", needs: []Fault{Redeployed}, changes: eachStep(func(r *outbox.StepRow) {
 			if r.State == choreo.RowParked {
 				r.DueIn = 0
