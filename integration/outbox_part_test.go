@@ -56,7 +56,7 @@ func TestPostgresPartsWithEveryKindOfStatement(t *testing.T) {
 			return err
 		},
 		"query that is left open": func(tx pgx.Tx, key string) error {
-			_, err := tx.Query(ctx, returning, key, "1") //nolint:sqlclosecheck,rowserrcheck // that is what is tested
+			_, err := tx.Query(ctx, returning, key, "1") //nolint:sqlclosecheck,rowserrcheck,gocritic // that is what is tested
 			return err
 		},
 		"row": func(tx pgx.Tx, key string) error { return tx.QueryRow(ctx, returning, key, "1").Scan(&key) },
@@ -149,6 +149,13 @@ func TestPostgresPartsThatCannotBeUndone(t *testing.T) {
 	u, err := store.BeginGroup(ctx, outbox.Group{}, orderID(1), orderID(2))
 	require.NoError(t, err)
 	require.NoError(t, u.Part(ctx, false))
+	for _, end := range []string{"commit", "ROLLBACK;", " end", "abort work"} {
+		_, err := u.Tx().Exec(ctx, end)
+		require.ErrorIs(t, err, postgres.ErrNotYours, "it is not this handler's alone")
+		var b pgx.Batch
+		b.Queue(end)
+		require.ErrorIs(t, u.Tx().SendBatch(ctx, &b).Close(), postgres.ErrNotYours)
+	}
 	require.NoError(t, u.UndoPart(ctx), "nothing was sent, which the store knows")
 	require.NoError(t, u.Rollback(ctx))
 	db.requireNothing(t, schema)

@@ -26,6 +26,21 @@
 // handler's error is classified by package choreo. A record that is no event,
 // or whose saga this service does not know by name, goes to the dead-letter topic as it was.
 //
+// # Shared transactions
+//
+// Steps of different sagas share a transaction where their handlers say [Local], and so do events
+// that need no handler: what queues up while one is under way forms the next, one saga when
+// there is little to do, up to Config.GroupMax when there is much. No time is waited for others to come.
+// A step whose handler does not say so has a transaction of its own, since Choreo cannot know that it
+// does not call out, and a call would keep open the transaction of all.
+//
+// What a handler did that fails is undone by itself and its failure recorded with what the others did.
+// A step that failed lately is made undoable beforehand, by a savepoint; where another one fails,
+// the transaction is rolled back and run again without it. Waits for locks end after 100 ms there; then
+// groups, of all processes of the service, take turns for a while, and if that does not help they shrink,
+// down to one saga. What a group cannot do (a saga that is parked, a version that is not known, a
+// database that is away, a commit of unknown outcome) is done event by event, each by itself.
+//
 // # Payloads and versions
 //
 // A payload is written as the definition says ([choreo.Encoding], StepOf.Encoding), else by

@@ -315,7 +315,7 @@ func TestGroupsShrinkUnderConflictsAndGrowAgain(t *testing.T) {
 		require.Equal(t, 1, s.groups.pace.size())
 		require.True(t, s.groups.pace.takesTurns(time.Now()))
 
-		<-time.After(turnsMax)
+		<-time.After(mostTurns)
 		require.False(t, s.groups.pace.takesTurns(time.Now()))
 		s.setHook(nil)
 		for i := range 4 * calmGroups {
@@ -499,8 +499,8 @@ func TestPaceTakesTurnsBeforeItShrinks(t *testing.T) {
 	p := newPace(64)
 	p.ill(64, false, now)
 	require.Equal(t, 64, p.size())
-	require.True(t, p.takesTurns(now.Add(turnsMin-1)))
-	require.False(t, p.takesTurns(now.Add(turnsMin)))
+	require.True(t, p.takesTurns(now.Add(leastTurns-1)))
+	require.False(t, p.takesTurns(now.Add(leastTurns)))
 	for range 3 {
 		now = now.Add(time.Millisecond)
 		p.ill(64, true, now)
@@ -508,12 +508,12 @@ func TestPaceTakesTurnsBeforeItShrinks(t *testing.T) {
 	require.Equal(t, 8, p.size())
 	p.ill(2, true, now)
 	require.Equal(t, 1, p.size())
-	now = now.Add(turnsMin)
+	now = now.Add(leastTurns)
 	p.ill(1, false, now) // again, as soon as they ended
-	require.True(t, p.takesTurns(now.Add(2*turnsMin-1)))
+	require.True(t, p.takesTurns(now.Add(2*leastTurns-1)))
 	now = now.Add(time.Hour)
 	p.ill(1, false, now)
-	require.False(t, p.takesTurns(now.Add(turnsMin)), "and after a long time as at first")
+	require.False(t, p.takesTurns(now.Add(leastTurns)), "and after a long time as at first")
 	p.well(1, 1)
 	require.Equal(t, 1, p.size())
 	p = newPace(64)

@@ -24,10 +24,10 @@ const (
 	// lockTimeout is above what a group takes, so that who only waits is not taken for one who
 	// waits for ever, and far below the second after which PostgreSQL looks for deadlocks.
 	lockTimeout = 100 * time.Millisecond
-	// turnsMin and turnsMax bound for how long groups take turns: twice as long each time, if
+	// leastTurns and mostTurns bound for how long groups take turns: twice as long each time, if
 	// it was needed again soon.
-	turnsMin = 5 * time.Second
-	turnsMax = time.Minute
+	leastTurns = 5 * time.Second
+	mostTurns  = time.Minute
 	// calmGroups is after how many groups without trouble they grow.
 	calmGroups = 16
 )
@@ -72,9 +72,9 @@ func (p *pace) ill(sagas int, alone bool, now time.Time) {
 	again := now.Sub(p.alone) < p.turns
 	switch {
 	case p.turns == 0 || !again:
-		p.turns = turnsMin
+		p.turns = leastTurns
 	case !alone:
-		p.turns = min(2*p.turns, turnsMax)
+		p.turns = min(2*p.turns, mostTurns)
 	}
 	p.alone = now.Add(p.turns)
 }

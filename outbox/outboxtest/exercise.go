@@ -46,13 +46,16 @@ type Harness[Tx any] struct {
 	Disconnect func()
 }
 
+// test is a subtest.
+type test[Tx any] struct {
+	name string
+	run  func(*exercise[Tx])
+}
+
 // Exercise checks that a store keeps the promises of outbox.Store. open returns an empty
 // database that no other subtest uses, and closes it by t.Cleanup.
 func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
-	tests := []struct {
-		name string
-		run  func(*exercise[Tx])
-	}{
+	tests := []test[Tx]{
 		{"Migrate/TwiceAndAtOnce", (*exercise[Tx]).migrate},
 		{"Rows/RoundTrip", (*exercise[Tx]).rowsRoundTrip},
 		{"Rows/Overwrite", (*exercise[Tx]).rowsOverwrite},
@@ -70,12 +73,6 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"Unit/OppositeOrdersDoNotDeadlock", (*exercise[Tx]).oppositeOrders},
 		{"Unit/WaitForLockEndsWithContext", (*exercise[Tx]).waitEndsWithContext},
 		{"Unit/Transient", (*exercise[Tx]).transient},
-		{"Part/UndoneByItself", (*exercise[Tx]).partUndone},
-		{"Part/UndoneWithWhatItJoined", (*exercise[Tx]).partUndoneWithJoined},
-		{"Part/NotUndoable", (*exercise[Tx]).partNotUndoable},
-		{"Part/OfAJoinedUnit", (*exercise[Tx]).partOfJoined},
-		{"Group", (*exercise[Tx]).group},
-		{"Group/OneOfItJoined", (*exercise[Tx]).groupJoined},
 		{"Join/CommitAndRollbackAreTheCallers", (*exercise[Tx]).joinEnds},
 		{"Join/SeesAndLocks", (*exercise[Tx]).joinSeesAndLocks},
 		{"Join/InsideAUnitsOwnTransaction", (*exercise[Tx]).joinInsideUnit},
@@ -122,7 +119,7 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"G7NoLoss/JoinedTransactionCommitsLater", (*exercise[Tx]).joinedCommitsLater},
 		{"G8Isolation/PoisonedRecord", (*exercise[Tx]).poisonedRecord},
 	}
-	for _, test := range tests {
+	for _, test := range append(tests, groupTests[Tx]()...) {
 		t.Run(test.name, func(t *testing.T) { onFreshDatabase(t, open, test.run) })
 	}
 }

@@ -8,6 +8,18 @@ import (
 	"github.com/choreo-go/choreo/outbox"
 )
 
+// groupTests are those of units of several sagas.
+func groupTests[Tx any]() []test[Tx] {
+	return []test[Tx]{
+		{"Part/UndoneByItself", (*exercise[Tx]).partUndone},
+		{"Part/UndoneWithWhatItJoined", (*exercise[Tx]).partUndoneWithJoined},
+		{"Part/NotUndoable", (*exercise[Tx]).partNotUndoable},
+		{"Part/OfAJoinedUnit", (*exercise[Tx]).partOfJoined},
+		{"Group", (*exercise[Tx]).group},
+		{"Group/OneOfItJoined", (*exercise[Tx]).groupJoined},
+	}
+}
+
 // inGroup is how the parts of groups are tested.
 var inGroup = outbox.Group{LockTimeout: 5 * time.Second}
 

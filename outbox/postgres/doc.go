@@ -19,6 +19,10 @@
 // PublishTimeout would break claims off. A pooler in transaction mode does no harm to
 // either, if pgx is told not to keep prepared statements.
 //
+// Groups of sagas take one more advisory lock of their transaction, which they share unless one is to
+// be alone, and bound their waits by lock_timeout. Their handlers' savepoints travel with the
+// first statement of the handler; NewSQL makes them beforehand, in a round trip.
+//
 // A handler of New cannot end the transaction of its unit; of NewSQL it can, by SQL, and
 // must not: database/sql gives no way to notice.
 //

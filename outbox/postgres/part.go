@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,6 +21,9 @@ type part struct {
 	// statement. Nothing else can be sent before they are closed, which a handler that gives
 	// up halfway leaves to the unit.
 	reading pgx.BatchResults
+	// several says that the unit is of several sagas: to end its transaction by SQL would commit what
+	// others have done, and not that they have.
+	several bool
 }
 
 type partState int
@@ -143,6 +149,9 @@ func (t *handlerTx) ahead(ctx context.Context) error {
 // batched sends a statement behind the savepoint. The caller reads its result and then closes
 // the batch. It returns nil where the statement is to be sent by itself.
 func (t *handlerTx) batched(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+	if err := t.part.refuses(sql); err != nil {
+		return nil, err
+	}
 	if !plain(args) {
 		return nil, t.ahead(ctx)
 	}
@@ -158,6 +167,28 @@ func (t *handlerTx) batched(ctx context.Context, sql string, args []any) (pgx.Ba
 		return nil, t.mark(err)
 	}
 	return results, nil
+}
+
+// refuses returns an error for a statement by which a handler would end the transaction of others. It
+// looks at the first word only: the rest is found out at the commit.
+func (p *part) refuses(sql string) error {
+	const longest = 64 // such statements are short, and others need no look
+	if !p.several || len(sql) > longest {
+		return nil
+	}
+	words := strings.FieldsFunc(sql, func(r rune) bool { return unicode.IsSpace(r) || r == ';' })
+	if len(words) == 0 {
+		return nil
+	}
+	switch strings.ToUpper(words[0]) {
+	case "COMMIT", "END", "ABORT":
+		return ErrNotYours
+	case "ROLLBACK":
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, "TO") }) {
+			return ErrNotYours
+		}
+	}
+	return nil
 }
 
 // plain reports whether a statement with these arguments can stand in a batch: one without

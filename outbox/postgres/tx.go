@@ -111,6 +111,11 @@ func (t *handlerTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResult
 	if err := t.check(); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
+	for _, queued := range b.QueuedQueries {
+		if err := t.part.refuses(queued.SQL); err != nil {
+			return pgx.FailedBatchResults(b, err)
+		}
+	}
 	if err := t.ahead(ctx); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}

@@ -75,6 +75,7 @@ func (s *Store) begin(ctx context.Context, group *outbox.Group, sagas []outbox.S
 		return nil, errors.Join(u.handler.mark(err), u.Rollback(ctx))
 	}
 	if len(sagas) > 1 {
+		u.handler.part.several = true
 		s.several.Store(u.tx.Conn(), u)
 	}
 	return u, nil

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS reservations (
 
 // Register binds the service's handlers. They are the same in every build.
 func Register(p *participant.Participant[*sql.Tx], _ int) {
-	participant.Handle(p, contract.ReserveStock, reserveStock{})
+	participant.Handle(p, contract.ReserveStock, reserveStock{}, participant.Local())
 }
 
 // Load fills the stock of a new database. It reports false, and does nothing, where

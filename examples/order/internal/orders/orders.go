@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS orders (
 
 // Register binds the service's handlers. They are the same in every build.
 func Register(p *participant.Participant[*sql.Tx], _ int) {
-	participant.Handle(p, contract.CreateOrder, createOrder{})
-	participant.HandleForward(p, contract.ConfirmOrder, participant.ExecuteFunc[*sql.Tx, contract.ShipmentBooked, contract.OrderConfirmed](confirm))
+	participant.Handle(p, contract.CreateOrder, createOrder{}, participant.Local())
+	participant.HandleForward(p, contract.ConfirmOrder, participant.ExecuteFunc[*sql.Tx, contract.ShipmentBooked, contract.OrderConfirmed](confirm), participant.Local())
 }
 
 type createOrder struct{}

@@ -39,12 +39,12 @@ CREATE TABLE IF NOT EXISTS fraud_checks (
 // Register binds the handlers of a build: the first knows version 1 of the saga, the second
 // both. The charge is the same in both versions, but for the input's type.
 func Register(p *participant.Participant[*sql.Tx], build int) {
-	participant.Handle(p, contract.ChargePayment, chargePayment[contract.StockReserved]{}, participant.InVersions(1))
+	participant.Handle(p, contract.ChargePayment, chargePayment[contract.StockReserved]{}, participant.InVersions(1), participant.Local())
 	if build < 2 {
 		return
 	}
-	participant.HandleForward(p, contract.CheckFraud, participant.ExecuteFunc[*sql.Tx, contract.StockReserved, contract.FraudCleared](checkFraud))
-	participant.Handle(p, contract.ChargeCleared, chargePayment[contract.FraudCleared]{}, participant.InVersions(2))
+	participant.HandleForward(p, contract.CheckFraud, participant.ExecuteFunc[*sql.Tx, contract.StockReserved, contract.FraudCleared](checkFraud), participant.Local())
+	participant.Handle(p, contract.ChargeCleared, chargePayment[contract.FraudCleared]{}, participant.InVersions(2), participant.Local())
 }
 
 // Load fills the accounts of a new database. It reports false, and does nothing,

@@ -36,7 +36,7 @@ func Serves(country string) bool {
 
 // Register binds the service's handlers. They are the same in every build.
 func Register(p *participant.Participant[*sql.Tx], _ int) {
-	participant.Handle(p, contract.BookShipment, bookShipment{})
+	participant.Handle(p, contract.BookShipment, bookShipment{}, participant.Local())
 }
 
 type bookShipment struct{}

@@ -14,7 +14,7 @@ import (
 
 // Register binds the service's handlers.
 func Register(p *participant.Participant[*sql.Tx]) {
-	participant.Handle(p, contract.BookCar, bookCar{})
+	participant.Handle(p, contract.BookCar, bookCar{}, participant.Local())
 }
 
 type bookCar struct{}

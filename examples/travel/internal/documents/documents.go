@@ -73,7 +73,7 @@ func JammingPrinter(tripID string, attempt int) error {
 
 // Register binds the service's handlers.
 func Register(p *participant.Participant[*sql.Tx], printer Printer) {
-	participant.HandleForward(p, contract.CheckPapers, checkPapers{})
+	participant.HandleForward(p, contract.CheckPapers, checkPapers{}, participant.Local())
 	participant.HandleForward(p, contract.IssueDocuments, issueDocuments{printer})
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Register binds the service's handlers.
 func Register(p *participant.Participant[*sql.Tx]) {
-	participant.Handle(p, contract.BookFlight, bookFlight{})
+	participant.Handle(p, contract.BookFlight, bookFlight{}, participant.Local())
 }
 
 type bookFlight struct{}

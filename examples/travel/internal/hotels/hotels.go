@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS notices (
 
 // Register binds the service's handlers.
 func Register(p *participant.Participant[*sql.Tx]) {
-	participant.Handle(p, contract.BookHotel, bookHotel{})
+	participant.Handle(p, contract.BookHotel, bookHotel{}, participant.Local())
 }
 
 type bookHotel struct{}

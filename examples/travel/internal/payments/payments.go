@@ -54,7 +54,7 @@ func Load(ctx context.Context, db *sql.DB, accounts []Account) (bool, error) {
 
 // Register binds the service's handlers.
 func Register(p *participant.Participant[*sql.Tx]) {
-	participant.HandleForward(p, contract.PayTrip, payTrip{})
+	participant.HandleForward(p, contract.PayTrip, payTrip{}, participant.Local())
 }
 
 type payTrip struct{}

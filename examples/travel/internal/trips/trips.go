@@ -24,8 +24,8 @@ CREATE TABLE IF NOT EXISTS trips (
 
 // Register binds the service's handlers.
 func Register(p *participant.Participant[*sql.Tx]) {
-	participant.Handle(p, contract.OpenTrip, openTrip{})
-	participant.HandleForward(p, contract.ConfirmTrip, confirmTrip{})
+	participant.Handle(p, contract.OpenTrip, openTrip{}, participant.Local())
+	participant.HandleForward(p, contract.ConfirmTrip, confirmTrip{}, participant.Local())
 }
 
 type openTrip struct{}
