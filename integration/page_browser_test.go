@@ -64,6 +64,7 @@ func browse(t *testing.T, d *desk) *tab {
 // browseAt opens a tab of a headless Chromium for the page under an address.
 func browseAt(t *testing.T, base string) *tab {
 	t.Helper()
+	servers.Browser(t)
 	options := chromedp.DefaultExecAllocatorOptions[:]
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to sandbox as root

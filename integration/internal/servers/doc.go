@@ -13,6 +13,8 @@
 // are started (and left running: "make servers-down" ends them), and what is still
 // missing fails the test.
 //
+// Tests in a browser run where none is skipped, or with CHOREO_TEST_BROWSER=1: see [Browser].
+//
 // Containers are started once a process, live until [Main] ends and are then removed.
 // Local servers are shared by all processes, so that tests bring their own names of
 // topics, groups and subjects; [Postgres] gives each call a database of its own.

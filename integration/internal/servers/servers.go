@@ -151,6 +151,14 @@ func Main(m *testing.M) int {
 	return code
 }
 
+// Browser skips the test unless browsers are asked for: those tests take minutes.
+func Browser(t testing.TB) {
+	t.Helper()
+	if !required() && os.Getenv("CHOREO_TEST_BROWSER") != "1" {
+		t.Skip("it takes a browser, and its time: 'make integration' runs it, and so does CHOREO_TEST_BROWSER=1")
+	}
+}
+
 // Need skips the test for want of something else than a server, a browser for one, or fails it
 // where skipping is not allowed.
 func Need(t testing.TB, why string) {
