@@ -56,7 +56,7 @@ func TestPostgresPartsWithEveryKindOfStatement(t *testing.T) {
 			return err
 		},
 		"query that is left open": func(tx pgx.Tx, key string) error {
-			_, err := tx.Query(ctx, returning, key, "1") //nolint:sqlclosecheck,rowserrcheck,gocritic // that is what is tested
+			_, err := tx.Query(ctx, returning, key, "1") //nolint:sqlclosecheck,gocritic // that is what is tested
 			return err
 		},
 		"row": func(tx pgx.Tx, key string) error { return tx.QueryRow(ctx, returning, key, "1").Scan(&key) },
