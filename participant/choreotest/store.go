@@ -51,6 +51,17 @@ func (s *processStore[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (o
 	return &processUnit[Tx]{Unit: unit, s: s, own: true}, nil
 }
 
+func (s *processStore[Tx]) BeginGroup(ctx context.Context, g outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	unit, err := s.Store.BeginGroup(ctx, g, sagas...)
+	if err != nil {
+		return nil, err
+	}
+	return &processUnit[Tx]{Unit: unit, s: s, own: true}, nil
+}
+
 func (s *processStore[Tx]) Join(ctx context.Context, tx Tx, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
 	if err := s.alive(); err != nil {
 		return nil, err
