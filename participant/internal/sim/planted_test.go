@@ -39,7 +39,8 @@ func TestTheShortestStory(t *testing.T) {
 	o := options(1)
 	o.Planted = "R7: dependents are not waited for"
 	var r Result
-	for ; r.Failure == nil && o.Seed < plantedSeeds; o.Seed++ {
+	// One that is found at once leaves nothing to be left out.
+	for ; (r.Failure == nil || r.Effects < 10_000) && o.Seed < plantedSeeds; o.Seed++ {
 		r = simulate(t, o)
 	}
 	require.NotNil(t, r.Failure)
