@@ -41,36 +41,27 @@ func (s *processStore[Tx]) alive() error {
 }
 
 func (s *processStore[Tx]) Begin(ctx context.Context, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
-	if err := s.alive(); err != nil {
-		return nil, err
-	}
-	unit, err := s.Store.Begin(ctx, sagas...)
-	if err != nil {
-		return nil, err
-	}
-	return &processUnit[Tx]{Unit: unit, s: s, own: true}, nil
+	return s.open(true, func() (outbox.Unit[Tx], error) { return s.Store.Begin(ctx, sagas...) })
 }
 
 func (s *processStore[Tx]) BeginGroup(ctx context.Context, g outbox.Group, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
-	if err := s.alive(); err != nil {
-		return nil, err
-	}
-	unit, err := s.Store.BeginGroup(ctx, g, sagas...)
-	if err != nil {
-		return nil, err
-	}
-	return &processUnit[Tx]{Unit: unit, s: s, own: true}, nil
+	return s.open(true, func() (outbox.Unit[Tx], error) { return s.Store.BeginGroup(ctx, g, sagas...) })
 }
 
 func (s *processStore[Tx]) Join(ctx context.Context, tx Tx, sagas ...outbox.SagaID) (outbox.Unit[Tx], error) {
+	return s.open(false, func() (outbox.Unit[Tx], error) { return s.Store.Join(ctx, tx, sagas...) })
+}
+
+// open opens a unit, of a transaction of its own or not, unless the process was killed.
+func (s *processStore[Tx]) open(own bool, begin func() (outbox.Unit[Tx], error)) (outbox.Unit[Tx], error) {
 	if err := s.alive(); err != nil {
 		return nil, err
 	}
-	unit, err := s.Store.Join(ctx, tx, sagas...)
+	unit, err := begin()
 	if err != nil {
 		return nil, err
 	}
-	return &processUnit[Tx]{Unit: unit, s: s}, nil
+	return &processUnit[Tx]{Unit: unit, s: s, own: own}, nil
 }
 
 func (s *processStore[Tx]) Transient(err error) bool {
