@@ -49,6 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer func() { _ = saved.Close() }() // after it was synced
 	began := time.Now()
 	got, err := profiled(o.profile, func() (values, error) { return measure(ctx, o, stderr) })
+	if err == nil {
+		err = writeAllocations(o.allocations)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("interrupted, nothing is reported: %w", err)
@@ -96,6 +99,18 @@ func profiled(path string, do func() (values, error)) (got values, err error) {
 		return nil, fmt.Errorf("--cpuprofile: %w", err)
 	}
 	return do()
+}
+
+// writeAllocations writes what this process has allocated since it began to a file, if one is named.
+func writeAllocations(path string) error {
+	file, err := openOutput(path)
+	if err == nil && file != nil {
+		err = errors.Join(file.Truncate(0), pprof.Lookup("allocs").WriteTo(file, 0), file.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("--allocprofile: %w", err)
+	}
+	return nil
 }
 
 // draw draws a report that stands in a file.

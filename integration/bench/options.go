@@ -18,13 +18,14 @@ import (
 
 // options are the flags.
 type options struct {
-	parts    []string
-	brokers  []string
-	postgres string
-	json     bool
-	save     string // where the report goes as JSON, besides
-	profile  string // where the CPU profile of this process goes
-	chart    string // a report to draw, in place of measuring
+	parts       []string
+	brokers     []string
+	postgres    string
+	json        bool
+	save        string // where the report goes as JSON, besides
+	profile     string
+	allocations string // where the CPU profile of this process goes
+	chart       string // a report to draw, in place of measuring
 	sizes
 }
 
@@ -90,6 +91,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.postgres, "postgres", os.Getenv("CHOREO_TEST_POSTGRES"), "DSN of PostgreSQL, of a role that may create schemas")
 	flags.StringVar(&output, "output", "table", "table or json")
 	flags.StringVar(&o.save, "save", "", "write the report to this file, too, as JSON")
+	flags.StringVar(&o.allocations, "allocprofile", "", "write a profile of what this process allocates to this file")
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of this process to this file, for go tool pprof")
 	flags.StringVar(&o.chart, "chart", "", "draw this report, made by --output json, as SVG in place of measuring")
 	for _, f := range sizeFlags {
