@@ -28,6 +28,7 @@ type progress[Tx any] struct {
 	known attempts
 	delay time.Duration
 	told  []reaction // for the log
+	began bool       // the saga is one that was not started before
 }
 
 // reaction is what one event has led to.
@@ -43,8 +44,9 @@ var errAgain = errors.New("the group begins anew")
 
 // doGroup does what it can of the members in transactions of all of them. It returns those that
 // are to be tried again; of the others, what is left stays in their threads.
-func (p *Participant[Tx]) doGroup(ctx context.Context, members []*member[Tx]) (rest []*member[Tx]) {
-	alone := p.groups.pace.takesTurns(p.world.Now())
+func (g *groups[Tx]) doGroup(ctx context.Context, members []*member[Tx]) (rest []*member[Tx]) {
+	p := g.p
+	alone := g.pace.takesTurns(p.world.Now())
 	reached, err := p.groupOnce(ctx, members, alone, false)
 	for range 2 {
 		if errors.Is(err, errAgain) {
@@ -53,14 +55,18 @@ func (p *Participant[Tx]) doGroup(ctx context.Context, members []*member[Tx]) (r
 	}
 	switch {
 	case err == nil:
-		p.groups.pace.well(reached, len(members))
+		g.pace.well(reached, len(members))
 		return members[reached:]
-	case ctx.Err() != nil, len(members) == 1, errors.Is(err, errAgain),
-		errors.Is(err, outbox.ErrUnknownOutcome), !p.store.Transient(err):
-		return nil // each lane goes on by itself, and waits by itself
+	case errors.Is(err, outbox.ErrUnknownOutcome):
+		for _, m := range members {
+			m.fault = err
+		}
+		return nil // each goes on by itself
+	case ctx.Err() != nil, len(members) == 1, errors.Is(err, errAgain), !p.store.Transient(err):
+		return nil // as before, and waits by itself
 	}
 	p.cfg.Logger.Debug("group fails", zap.Int("sagas", len(members)), zap.Bool("alone", alone), zap.Error(err))
-	p.groups.pace.ill(len(members), alone, p.world.Now())
+	g.pace.ill(len(members), alone, p.world.Now())
 	for _, m := range members {
 		if m.failed++; m.failed < patienceOfGroups {
 			rest = append(rest, m)
@@ -106,6 +112,12 @@ func (p *Participant[Tx]) groupOnce(ctx context.Context, members []*member[Tx], 
 		m.thread.events, m.thread.known, m.thread.at, m.thread.delay = m.events[m.done:], m.known, 0, m.delay
 		m.view.ring()
 		p.logGroup(m)
+		if m.starts != nil {
+			m.ended = true
+			if m.began {
+				m.starts.done(m.view)
+			}
+		}
 	}
 	return reached, nil
 }
@@ -113,6 +125,10 @@ func (p *Participant[Tx]) groupOnce(ctx context.Context, members []*member[Tx], 
 // advance does the events of a member, up to one that the group cannot do.
 func (p *Participant[Tx]) advance(ctx context.Context, m *progress[Tx], firm bool) error {
 	v := m.view
+	if m.starts != nil {
+		m.began = m.starts.in(v)
+		return nil
+	}
 	for ; m.done < len(m.events); m.done++ {
 		ev := m.events[m.done]
 		m.known = m.knownOf(m.done)

@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -15,6 +16,10 @@ import (
 // lane leads. So the clock is the commit itself: with nothing to do a saga has a transaction
 // of its own at once, and the more there is, the more share one. No timer is waited for.
 //
+// Sagas that are started have a queue of their own, so that neither waits for the other. Who starts one
+// only waits: a caller may give up at any time, and what others have in the same transaction is not
+// to suffer. Its turn is taken by a goroutine.
+//
 // What a group cannot do is left to the lane, which does it event by event, each in a
 // transaction of its own.
 type groups[Tx any] struct {
@@ -26,20 +31,24 @@ type groups[Tx any] struct {
 	leading int // lanes that lead
 }
 
-// member is a saga with its events from one batch of a lane.
+// member is a saga with its events from one batch of a lane, or one that is to be started.
 type member[Tx any] struct {
 	*thread[Tx]
+	starts *starting[Tx] // nil: it is one of a lane
 	of     *party
-	failed int // groups that failed with it
+	failed int   // groups that failed with it
+	ended  bool  // the start is done
+	fault  error // of its last group, if that is not known to have failed
 }
 
-// party is a lane that has members in the queue, or in a group.
+// party is a lane, or a caller of Start, that has members in the queue, or in a group.
 type party struct {
-	open  int           // members that are not done
-	leads bool          // it is its turn
-	left  bool          // it waits no more
-	taken int           // groups that it has taken
-	wake  chan struct{} // closed when it is its turn, or all is done; nil: it does not wait
+	open   int           // members that are not done
+	leads  bool          // it is its turn
+	served bool          // a goroutine takes its turn
+	left   bool          // it waits no more
+	taken  int           // groups that it has taken
+	wake   chan struct{} // closed when it is its turn, or all is done; nil: it does not wait
 }
 
 func newGroups[Tx any](p *Participant[Tx]) *groups[Tx] {
@@ -94,6 +103,63 @@ func (g *groups[Tx]) do(ctx context.Context, threads []thread[Tx]) error {
 	}
 }
 
+// start starts a saga in a group, or by itself where no group can.
+func (g *groups[Tx]) start(ctx context.Context, s *starting[Tx]) error {
+	if g.p.cfg.Groups < 0 {
+		return s.alone(ctx, begin(ctx, g.p))
+	}
+	own := new(party)
+	members := []member[Tx]{{thread: &thread[Tx]{id: s.id}, starts: s, of: own}}
+	g.enter(own, members)
+	for {
+		wake, leads := g.turn(own)
+		if wake == nil {
+			break
+		}
+		if leads {
+			free := ungraced(context.WithoutCancel(ctx))
+			g.p.world.Go(func() { g.leadFor(free, own) })
+		}
+		if err := g.p.world.Await(ctx, wake); err != nil {
+			if g.leave(own) {
+				err = fmt.Errorf("%w: %w", outbox.ErrUnknownOutcome, err)
+			}
+			return err
+		}
+	}
+	switch m := &members[0]; {
+	case m.ended:
+		return nil
+	case m.fault != nil:
+		return m.fault
+	}
+	return s.alone(ctx, begin(ctx, g.p))
+}
+
+// turn is wait for a party whose turns others take. It reports whether one is to be taken now.
+func (g *groups[Tx]) turn(own *party) (wake <-chan struct{}, leads bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if own.open == 0 {
+		return nil, false
+	}
+	own.wake = make(chan struct{})
+	leads = own.leads && !own.served
+	own.served = own.served || leads
+	return own.wake, leads
+}
+
+// leadFor takes the turns of a party, as long as it has one.
+func (g *groups[Tx]) leadFor(ctx context.Context, own *party) {
+	for again := true; again; {
+		_ = g.lead(ctx, own) // ctx does not end
+		g.mu.Lock()
+		again = own.leads // it was appointed anew, after a group that took too long
+		own.served = again
+		g.mu.Unlock()
+	}
+}
+
 // lead works off groups while it is the party's turn.
 func (g *groups[Tx]) lead(ctx context.Context, own *party) error {
 	for {
@@ -105,7 +171,7 @@ func (g *groups[Tx]) lead(ctx context.Context, own *party) error {
 		err := stopping(ctx)
 		if err == nil {
 			stop := g.p.world.After(groupTime, g.overdue(own))
-			rest = g.p.doGroup(ctx, group)
+			rest = g.doGroup(ctx, group)
 			stop()
 		}
 		g.settle(group, rest)
@@ -204,18 +270,21 @@ func (g *groups[Tx]) wait(own *party) <-chan struct{} {
 	return own.wake
 }
 
-// leave takes the party's members out of the queue and gives up its turn. What another lane is at
-// work on may yet be committed, as when the outcome of a commit is not known.
-func (g *groups[Tx]) leave(own *party) {
+// leave takes the party's members out of the queue and gives up its turn. It reports whether some were
+// not there any more: what is being worked on may yet be committed, as when the outcome of a commit is
+// not known.
+func (g *groups[Tx]) leave(own *party) (some bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	own.left = true
+	before := len(g.queue)
 	if own.open > 0 {
 		g.queue = slices.DeleteFunc(g.queue, func(m *member[Tx]) bool { return m.of == own })
 	}
 	if own.leads {
 		g.passOn(own)
 	}
+	return own.open > before-len(g.queue)
 }
 
 // passOn ends the turn of a party and gives it to the lane that has waited for longest.

@@ -193,6 +193,9 @@ func withGrace(ctx context.Context, left time.Duration) (context.Context, contex
 	return long, func() { unhook(); cancel() }
 }
 
+// ungraced returns a context of which no other one asks for a stop.
+func ungraced(ctx context.Context) context.Context { return context.WithValue(ctx, graceKey{}, nil) }
+
 // stopping returns the error with which a loop gives up: that of the context that
 // asked for the stop, however much grace is left.
 func stopping(ctx context.Context) error {

@@ -39,6 +39,7 @@ type Participant[Tx any] struct {
 	limits  *limits
 	gate    gate
 	groups  *groups[Tx]
+	starts  *groups[Tx] // of sagas that are started
 	members atomic.Pointer[topics.ConsumeState]
 	running atomic.Bool
 	// hastened: this process has made parked sagas due.
@@ -85,7 +86,7 @@ func New[Tx any](log topics.Log, store outbox.Store[Tx], config *Config) (*Parti
 	p.codecs = newCodecs(append([]schema.Codec{cfg.Codec}, cfg.Codecs...)...)
 	p.compare = definition.Compare
 	p.limits = newLimits(cfg.StepLimits, cfg.Service, cfg.Sagas)
-	p.groups = newGroups(p)
+	p.groups, p.starts = newGroups(p), newGroups(p)
 	p.inWorld(drive.Real())
 	for _, s := range cfg.Sagas {
 		d := s.Def()

@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"unicode"
@@ -22,20 +23,20 @@ type Ref struct {
 // maxSagaID bounds a saga id, in bytes.
 const maxSagaID = 255
 
-// Start starts a saga in a transaction of its own. id names it (a business key such
+// Start starts a saga in a transaction of its own, or of those that are started at the same moment. id names it (a business key such
 // as an order number, at most 255 bytes without control characters); the same id
 // starts it once, however often Start is called within Config.Horizon. An empty id makes a new UUIDv7.
 //
 // After an error the saga may have been started where the error wraps
 // outbox.ErrUnknownOutcome; calling again with the same id is always safe.
 func Start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, options ...StartOption) (Ref, error) {
-	return start(ctx, p, saga, id, input, begin(ctx, p), options)
+	return start(ctx, p, saga, id, input, options, func(s *starting[Tx]) error { return p.starts.start(ctx, s) })
 }
 
 // StartTx is [Start] in the caller's own transaction: the saga starts when that
 // commits, and never if it does not.
 func StartTx[Tx, In any](ctx context.Context, p *Participant[Tx], tx Tx, saga *choreo.Saga[In], id string, input In, options ...StartOption) (Ref, error) {
-	return start(ctx, p, saga, id, input, join(ctx, p, tx), options)
+	return start(ctx, p, saga, id, input, options, func(s *starting[Tx]) error { return s.alone(ctx, join(ctx, p, tx)) })
 }
 
 // StartOption says more of a saga that [Start] and [StartTx] start. See [WithTags].
@@ -57,51 +58,92 @@ func (t withTags) add(o *startOptions) {
 // Those of several such options are joined.
 func WithTags(tags map[string]string) StartOption { return withTags(tags) }
 
-func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, open opener[Tx], options []StartOption) (Ref, error) {
-	fail := func(err error) (Ref, error) { return Ref{}, fmt.Errorf("start saga %s: %w", saga.Definition, err) }
+func start[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, options []StartOption,
+	do func(*starting[Tx]) error,
+) (Ref, error) {
+	s, err := newStarting(ctx, p, saga, id, input, options)
+	if err == nil {
+		err = do(s)
+	}
+	if err != nil {
+		return Ref{}, fmt.Errorf("start saga %s: %w", saga.Definition, err)
+	}
+	return Ref{Saga: s.id.Saga, SagaID: s.id.ID, Created: s.created}, nil
+}
+
+// starting is a saga on its way to its row.
+type starting[Tx any] struct {
+	p       *Participant[Tx]
+	id      outbox.SagaID
+	role    *role[Tx]
+	input   choreo.Output
+	origin  choreo.Origin
+	created bool
+}
+
+func newStarting[Tx, In any](ctx context.Context, p *Participant[Tx], saga *choreo.Saga[In], id string, input In, options []StartOption) (*starting[Tx], error) {
 	r := p.roles[version{saga.Name(), saga.Version()}]
 	if r == nil || r.def != saga.Definition {
-		return fail(fmt.Errorf("it is not among the sagas of this participant: add it to Config.Sagas"))
+		return nil, errors.New("it is not among the sagas of this participant: add it to Config.Sagas")
 	}
 	if id == "" {
 		id = p.world.NewID()
 	}
 	if err := checkSagaID(id); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	var with startOptions
 	for _, o := range options {
 		o.add(&with)
 	}
 	if err := choreo.CheckTags(with.tags); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	payload, err := encodeFor(ctx, p, saga.Definition, "", input)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	key := outbox.SagaID{Saga: saga.Name(), ID: id}
-	unit, err := open(key)
+	return &starting[Tx]{
+		p: p, id: outbox.SagaID{Saga: saga.Name(), ID: id}, role: r, input: payload,
+		origin: choreo.Origin{Tags: choreo.FormatTags(with.tags)},
+	}, nil
+}
+
+// in starts the saga in a unit, unless it has been started before, and reports whether it did.
+func (s *starting[Tx]) in(v *view[Tx]) bool {
+	if v.saga != nil {
+		return false
+	}
+	v.start(s.role, s.p.homes.of(s.p.topicOf[s.id.Saga], s.id.ID), s.input, s.origin)
+	return true
+}
+
+// alone starts the saga in a unit of its own.
+func (s *starting[Tx]) alone(ctx context.Context, open opener[Tx]) error {
+	unit, err := open(s.id)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
-	ref := Ref{Saga: key.Saga, SagaID: id}
-	if unit.Rows(key).Saga != nil {
-		return ref, nil
+	v := s.p.newView(unit, s.id)
+	if !s.in(v) {
+		return nil
 	}
-	v := p.newView(unit, key)
-	v.start(r, p.homes.of(p.topicOf[key.Saga], id), payload, choreo.Origin{Tags: choreo.FormatTags(with.tags)})
 	var changes outbox.Changes
 	v.collect(&changes)
 	if err := unit.Commit(ctx, changes); err != nil {
-		return fail(err)
+		return err
 	}
-	ref.Created = true
+	s.done(v)
+	return nil
+}
+
+// done notes that the unit has committed in which the saga was started.
+func (s *starting[Tx]) done(v *view[Tx]) {
+	s.created = true
 	if v.saga.State == choreo.RowQueued {
-		p.clock.soon()
+		s.p.clock.soon()
 	}
-	return ref, nil
 }
 
 // start makes the saga's row, and starts the saga unless it has to be admitted first.

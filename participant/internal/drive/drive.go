@@ -23,6 +23,8 @@ type World struct {
 	Await func(ctx context.Context, done <-chan struct{}) error
 	// After calls f after d, unless it is stopped before. f must not wait for anything.
 	After func(d time.Duration, f func()) (stop func())
+	// Go calls f beside what goes on.
+	Go    func(f func())
 	Float func() float64 // at random, in [0, 1)
 	NewID func() string  // a UUIDv7
 }
@@ -37,6 +39,7 @@ func Real() World {
 			timer := time.AfterFunc(d, f)
 			return func() { timer.Stop() }
 		},
+		Go:    func(f func()) { go f() },
 		Float: rand.Float64,
 		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}

@@ -90,7 +90,7 @@ func (p *process) boot() {
 	}
 	steps, err := part.Drive(p.ctx, drive.World{
 		Now:   func() time.Time { return time.Now().Add(p.skew) },
-		Sleep: p.sleep, Await: p.await, After: p.after, Float: w.dice.Float64, NewID: w.nextID,
+		Sleep: p.sleep, Await: p.await, After: p.after, Go: func(f func()) { w.spawn(p, f) }, Float: w.dice.Float64, NewID: w.nextID,
 	})
 	if err != nil {
 		w.fail("boot", "", fmt.Sprintf("%s: %v", p.name, err))
