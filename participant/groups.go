@@ -28,7 +28,8 @@ type groups[Tx any] struct {
 
 	mu      sync.Mutex
 	queue   []*member[Tx]
-	leading int // lanes that lead
+	leading int           // lanes that lead
+	taken   chan struct{} // closed when the queue is empty; nil: nobody waits for that
 }
 
 // member is a saga with its events from one batch of a lane, or one that is to be started.
@@ -181,6 +182,28 @@ func (g *groups[Tx]) lead(ctx context.Context, own *party) error {
 	}
 }
 
+// waiting returns what is closed once all that waits is taken, or nil if nothing does. Those who read
+// wait for it: what they would read meanwhile would wait as well.
+func (g *groups[Tx]) waiting() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		return nil
+	}
+	if g.taken == nil {
+		g.taken = make(chan struct{})
+	}
+	return g.taken
+}
+
+// shorter is called when members have left the queue.
+func (g *groups[Tx]) shorter() {
+	if g.taken != nil && len(g.queue) == 0 {
+		close(g.taken)
+		g.taken = nil
+	}
+}
+
 // enter puts members into the queue. If not enough lanes lead, this one does.
 func (g *groups[Tx]) enter(own *party, members []member[Tx]) {
 	g.mu.Lock()
@@ -219,6 +242,7 @@ func (g *groups[Tx]) take(own *party) []*member[Tx] {
 		group = append(group, m)
 		return true
 	})
+	g.shorter()
 	return group
 }
 
@@ -280,6 +304,7 @@ func (g *groups[Tx]) leave(own *party) (some bool) {
 	before := len(g.queue)
 	if own.open > 0 {
 		g.queue = slices.DeleteFunc(g.queue, func(m *member[Tx]) bool { return m.of == own })
+		g.shorter()
 	}
 	if own.leads {
 		g.passOn(own)

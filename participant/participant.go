@@ -185,6 +185,7 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 		Keep:           p.concerns,
 		Lanes:          p.cfg.Lanes,
 		InFlight:       p.cfg.InFlight,
+		Hold:           p.groups.waiting,
 		SessionTimeout: p.cfg.SessionTimeout,
 		OnState:        p.consumeState,
 	}, p.handle)

@@ -66,6 +66,11 @@ type ConsumeConfig struct {
 	// InFlight bounds the records that are fetched and not yet handled, over all
 	// partitions; fetching pauses above it. Default: 4096.
 	InFlight int
+	// Hold, if set, is asked before each fetch. Where it returns a channel, the fetch waits until that
+	// is closed: what is read meanwhile would only stand behind what the handler has not come to,
+	// and later it comes in fewer and larger responses. It must not block. A log that fetches
+	// nothing over a network may leave it unasked.
+	Hold func() <-chan struct{}
 	// SessionTimeout is how long a member may be silent before the group takes its
 	// partitions away. Default: 10 s.
 	SessionTimeout time.Duration

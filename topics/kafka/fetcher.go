@@ -21,6 +21,8 @@ type fetcher struct {
 	// reached, if set, is told when a position has come to the end that it was to
 	// come to.
 	reached func(*position)
+	// hold, if set, is that of topics.ConsumeConfig.
+	hold    func() <-chan struct{}
 	orphans chan []*position
 	failed  chan error     // gets why there is no going on
 	running sync.WaitGroup // the assigner, the loops, and what else goes along with them

@@ -36,6 +36,7 @@ func (c *consumer) runGeneration(ctx context.Context, over <-chan struct{}, grou
 		partitions: c.partitions, uncommitted: make(map[string]map[int]int64),
 	}
 	g.fetcher = newFetcher(c.log, c.config.Topics, c.health, g.lanes.Submit)
+	g.hold = c.config.Hold
 	var positions []*position
 	for topic, partitions := range group.Assignments {
 		for _, p := range partitions {

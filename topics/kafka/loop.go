@@ -102,10 +102,28 @@ func (l *fetchLoop) run(ctx context.Context) {
 			}
 			continue
 		}
+		if !l.held(ctx) {
+			return
+		}
 		if err := l.fetch(ctx); err != nil {
 			return
 		}
 	}
+}
+
+// held waits as long as the reader would have nothing of a fetch, or ctx ends: then it returns false.
+func (l *fetchLoop) held(ctx context.Context) bool {
+	if l.fetcher.hold == nil {
+		return true
+	}
+	for ready := l.fetcher.hold(); ready != nil; ready = l.fetcher.hold() {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // fetch makes one request and hands on its records. It returns an error when
