@@ -3,6 +3,7 @@ package participant
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -164,6 +165,7 @@ func (g *groups[Tx]) leadFor(ctx context.Context, own *party) {
 // lead works off groups while it is the party's turn.
 func (g *groups[Tx]) lead(ctx context.Context, own *party) error {
 	for {
+		runtime.Gosched() // so that lanes that were waiting for the last group can bring what they have read
 		group := g.take(own)
 		if group == nil {
 			return nil
