@@ -15,9 +15,10 @@ import (
 // handlers are to be quick, and those that are not hold up no more than that.
 const groupTime = 100 * time.Millisecond
 
-// doubts is for how many runs after a failure a handler is thought to fail again. Such a one is made
-// undoable beforehand, which costs about a quarter of its time; where another one fails, its group
-// begins anew, which costs about that of the group.
+// doubts is for how many runs a handler is made undoable beforehand, after a failure that could not be
+// undone. That costs about a quarter of its time; where another one fails, its group begins anew, which
+// costs about that of the group. One that fails before it has sent anything to the database needs
+// neither.
 const doubts = 256
 
 // progress is how far a member has come in a transaction that is not committed yet.
@@ -190,11 +191,14 @@ func (p *Participant[Tx]) runInGroup(ctx context.Context, m *progress[Tx], c *ca
 		p.putOff(v, c, ev, &m.known)
 		return true, nil
 	case failed:
-		bound.doubts.Store(doubts)
 		if err := p.undo(ctx, m, c, res.Err); err != nil {
+			if errors.Is(err, errAgain) {
+				bound.doubts.Store(doubts)
+			}
 			return false, err
 		}
-	case left > 0:
+	}
+	if left > 0 {
 		bound.doubts.CompareAndSwap(left, left-1)
 	}
 	m.known.verdict = nil
