@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
@@ -30,7 +31,8 @@ type groups[Tx any] struct {
 	mu      sync.Mutex
 	queue   []*member[Tx]
 	leading int           // lanes that lead
-	taken   chan struct{} // closed when the queue is empty; nil: nobody waits for that
+	taken   chan struct{} // closed when the next group is taken; nil: nobody waits for that
+	arrived atomic.Int64  // records that were read since the last group was taken
 }
 
 // member is a saga with its events from one batch of a lane, or one that is to be started.
@@ -184,12 +186,16 @@ func (g *groups[Tx]) lead(ctx context.Context, own *party) error {
 	}
 }
 
-// waiting returns what is closed once all that waits is taken, or nil if nothing does. Those who read
-// wait for it: what they would read meanwhile would wait as well.
-func (g *groups[Tx]) waiting() <-chan struct{} {
+// arrives notes that a record was read that will want a group, or a lane that a group keeps waiting.
+func (g *groups[Tx]) arrives() { g.arrived.Add(1) }
+
+// busy returns what is closed when the next group is taken, or none is at work any more; nil if nothing
+// has arrived since the one that is. Those who read wait for it: what they would read meanwhile would
+// only wait as well.
+func (g *groups[Tx]) busy() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.queue) == 0 {
+	if g.leading == 0 || len(g.queue) == 0 && g.arrived.Load() == 0 {
 		return nil
 	}
 	if g.taken == nil {
@@ -198,9 +204,10 @@ func (g *groups[Tx]) waiting() <-chan struct{} {
 	return g.taken
 }
 
-// shorter is called when members have left the queue.
-func (g *groups[Tx]) shorter() {
-	if g.taken != nil && len(g.queue) == 0 {
+// takes is called when a group is taken, or none is at work any more.
+func (g *groups[Tx]) takes() {
+	g.arrived.Store(0)
+	if g.taken != nil {
 		close(g.taken)
 		g.taken = nil
 	}
@@ -244,7 +251,7 @@ func (g *groups[Tx]) take(own *party) []*member[Tx] {
 		group = append(group, m)
 		return true
 	})
-	g.shorter()
+	g.takes()
 	return group
 }
 
@@ -306,7 +313,6 @@ func (g *groups[Tx]) leave(own *party) (some bool) {
 	before := len(g.queue)
 	if own.open > 0 {
 		g.queue = slices.DeleteFunc(g.queue, func(m *member[Tx]) bool { return m.of == own })
-		g.shorter()
 	}
 	if own.leads {
 		g.passOn(own)
@@ -319,6 +325,7 @@ func (g *groups[Tx]) passOn(own *party) {
 	own.leads = false
 	if !g.appoint(own) {
 		g.leading--
+		g.takes()
 	}
 }
 

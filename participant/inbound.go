@@ -45,6 +45,15 @@ func (p *Participant[Tx]) concerns(rec *choreo.Record) bool {
 	return false
 }
 
+// keep is concerns for records that are read to be handled.
+func (p *Participant[Tx]) keep(rec *choreo.Record) bool {
+	if !p.concerns(rec) {
+		return false
+	}
+	p.groups.arrives()
+	return true
+}
+
 // mayConcern reports whether some service may react to an event of this type. Events of a
 // version that is not known are kept by it.
 func mayConcern(t choreo.EventType) bool {

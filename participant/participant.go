@@ -182,10 +182,10 @@ func (p *Participant[Tx]) Run(ctx context.Context) error {
 	err := p.log.Consume(ctx, topics.ConsumeConfig{
 		Group:          p.names.Group(p.cfg.Service),
 		Topics:         p.topics(),
-		Keep:           p.concerns,
+		Keep:           p.keep,
 		Lanes:          p.cfg.Lanes,
 		InFlight:       p.cfg.InFlight,
-		Hold:           p.groups.waiting,
+		Hold:           p.groups.busy,
 		SessionTimeout: p.cfg.SessionTimeout,
 		OnState:        p.consumeState,
 	}, p.handle)

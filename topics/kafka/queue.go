@@ -53,8 +53,10 @@ type brokerQueue struct {
 
 const (
 	// requestsInFlight is how many requests a broker gets at a time, each for other
-	// partitions.
+	// partitions. Fewer than worthARequest records do not go beside another request: they wait for
+	// its end, with what comes meanwhile. A request costs the broker more than a record does.
 	requestsInFlight = 4
+	worthARequest    = 128
 	// unknownFor is how long a topic may be unknown: one that was just made takes a
 	// moment to be known by every broker.
 	unknownFor = time.Second
@@ -144,7 +146,7 @@ func (p *publisher) resume(q *queue, touched map[int32]struct{}) {
 func (p *publisher) dispatch(brokers map[int32]struct{}) {
 	for id := range brokers {
 		b := p.brokers[id]
-		for b.inFlight < requestsInFlight && !p.closed {
+		for b.inFlight < requestsInFlight && !p.closed && (b.inFlight == 0 || b.waiting() >= worthARequest) {
 			batches, size := p.take(b)
 			if len(batches) == 0 {
 				break
@@ -153,6 +155,14 @@ func (p *publisher) dispatch(brokers map[int32]struct{}) {
 			p.running.Go(func() { p.send(id, batches, size) })
 		}
 	}
+}
+
+// waiting returns how many records are ready.
+func (b *brokerQueue) waiting() (n int) {
+	for _, q := range b.ready {
+		n += len(q.items)
+	}
+	return n
 }
 
 // take takes what the next request to a broker will write, and how large it is.
