@@ -91,7 +91,10 @@ func (p *Participant[Tx]) groupOnce(ctx context.Context, members []*member[Tx], 
 	}
 	defer func() { _ = unit.Rollback(context.WithoutCancel(ctx)) }()
 
-	var changes outbox.Changes
+	changes := outbox.Changes{
+		Steps:   make([]outbox.StepRow, 0, len(members)),
+		Entries: make([]outbox.Entry, 0, len(members)+len(members)/4),
+	}
 	made := make([]*progress[Tx], 0, len(members))
 	for began := p.world.Now(); reached < len(members); reached++ {
 		if reached > 0 && (stopping(ctx) != nil || p.world.Now().Sub(began) > groupTime) {

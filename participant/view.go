@@ -88,9 +88,10 @@ func (v *view[Tx]) reactIf(ev *choreo.Event, may func(step string) bool) (first 
 	if row, ok := v.steps[ev.Step]; ok && ev.Initiator == "" {
 		ev.Initiator = row.Origin.Initiator // who gives a command may not know it
 	}
-	decided := make([]choreo.Decision, len(v.role.owned))
+	var few [2]choreo.Decision // a service seldom owns more
+	decided := few[:0]
 	for i, step := range v.role.owned {
-		decided[i] = choreo.React(v.role.def, step, v.steps[step], ev)
+		decided = append(decided, choreo.React(v.role.def, step, v.steps[step], ev))
 		if decided[i].Run != choreo.RunNothing && !may(step) {
 			return nil, false
 		}

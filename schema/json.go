@@ -1,11 +1,8 @@
 package schema
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 )
 
 // JSON is the codec of encoding/json, with media type application/json. Fields that
@@ -26,12 +23,8 @@ func (JSON) Encode(v any) ([]byte, error) {
 
 // Decode reads exactly one JSON value.
 func (JSON) Decode(data []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(into); err != nil {
+	if err := json.Unmarshal(data, into); err != nil {
 		return fmt.Errorf("schema: decode JSON into %T: %w", into, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("schema: decode JSON into %T: data after the value", into)
 	}
 	return nil
 }

@@ -96,9 +96,12 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 	if rec.Value == nil { // a record without a value would be a tombstone
 		rec.Value, contentType = []byte("{}"), "application/json"
 	}
+	values := make([]byte, 0, 384) // of most events' headers
 	add := func(key, value string) {
 		if value != "" {
-			rec.Headers = append(rec.Headers, choreo.Header{Key: key, Value: []byte(value)})
+			begin := len(values)
+			values = append(values, value...)
+			rec.Headers = append(rec.Headers, choreo.Header{Key: key, Value: values[begin:len(values):len(values)]})
 		}
 	}
 	add(hSpecVersion, specVersion)

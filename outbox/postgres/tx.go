@@ -48,9 +48,12 @@ func connOf(tx pgx.Tx) *pgx.Conn {
 // mark marks an error if the connection is gone. pgx also gives a connection up when the
 // statement's context ends; that is the caller's doing.
 func mark(tx pgx.Tx, err error) error {
+	if err == nil {
+		return nil
+	}
 	var sent *pgconn.PgError
 	switch {
-	case err == nil, !tx.Conn().IsClosed(), errors.As(err, &sent),
+	case !tx.Conn().IsClosed(), errors.As(err, &sent),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
