@@ -69,7 +69,7 @@ func (g *groups[Tx]) doGroup(ctx context.Context, members []*member[Tx]) (rest [
 	p.cfg.Logger.Debug("group fails", zap.Int("sagas", len(members)), zap.Bool("alone", alone), zap.Error(err))
 	g.pace.ill(len(members), alone, p.world.Now())
 	for _, m := range members {
-		if m.failed++; m.failed < patienceOfGroups {
+		if m.failed++; m.failed < patienceOfGroups && m.starts == nil { // who starts one is to hear of a fault soon
 			rest = append(rest, m)
 		}
 	}
