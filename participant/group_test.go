@@ -391,6 +391,56 @@ func TestWhatQueuesUpDuringACommitIsTheNextGroup(t *testing.T) {
 	})
 }
 
+// While a group is at work and something has come since it was taken, nothing more is read.
+func TestNothingIsReadThatWouldWaitBehindAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharing(t, memory.NewDatabase(), Config{})
+		let := make(chan struct{})
+		s.setHook(func(e memory.Effect) error {
+			if e.Op == memory.OpCommit && !e.After {
+				<-let
+			}
+			return nil
+		})
+		var lanes sync.WaitGroup
+		arrive := func(event *choreo.Event) {
+			records := s.records(event)
+			for i := range records {
+				require.True(t, s.keep(&records[i]))
+			}
+			lanes.Go(func() { require.NoError(t, s.handle(t.Context(), records)) })
+			synctest.Wait()
+		}
+		closed := func(c <-chan struct{}) bool {
+			select {
+			case <-c:
+				return true
+			default:
+				return false
+			}
+		}
+		require.Nil(t, s.groups.busy())
+		arrive(createdEvent("a"))
+		require.Nil(t, s.groups.busy(), "all that came is at work")
+		arrive(createdEvent("b"))
+		busy := s.groups.busy()
+		require.NotNil(t, busy)
+		let <- struct{}{}
+		synctest.Wait()
+		require.True(t, closed(busy), "b is at work")
+		require.Nil(t, s.groups.busy())
+
+		stays := s.records(createdEvent("c")) // as in a lane that the group keeps waiting
+		require.True(t, s.keep(&stays[0]))
+		busy = s.groups.busy()
+		require.NotNil(t, busy)
+		let <- struct{}{}
+		lanes.Wait()
+		require.True(t, closed(busy), "no group is at work")
+		require.Nil(t, s.groups.busy())
+	})
+}
+
 // A stop lets the handler finish that is under way, commits what was done by then, and begins
 // nothing new.
 func TestAStopInAGroup(t *testing.T) {

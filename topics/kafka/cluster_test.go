@@ -12,6 +12,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,47 @@ func TestLeadersMove(t *testing.T) {
 		write(t, log, 0, value)
 		r.next(value)
 	}
+}
+
+func TestAFetchIsHeld(t *testing.T) {
+	c := cluster(t)
+	var fetches atomic.Int64
+	c.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		fetches.Add(1)
+		return nil, nil, false
+	})
+	log := open(t, kafka.Config{Brokers: c.ListenAddrs()})
+	var busy atomic.Pointer[chan struct{}]
+	asked := make(chan struct{}, 10)
+	r := read(t, log, topics.ConsumeConfig{Hold: func() <-chan struct{} {
+		until := busy.Load()
+		if until == nil {
+			return nil
+		}
+		asked <- struct{}{}
+		return *until
+	}})
+	write(t, log, 0, "a")
+	r.next("a")
+	until := make(chan struct{})
+	busy.Store(&until)
+	write(t, log, 0, "b") // for the fetch that is under way
+	r.next("b")
+	<-asked
+	before := fetches.Load()
+	write(t, log, 0, "c", "d", "e")
+	require.Equal(t, before, fetches.Load())
+	require.Empty(t, r.records)
+	busy.Store(nil)
+	close(until)
+	r.next("e")
+	again := make(chan struct{})
+	busy.Store(&again)
+	write(t, log, 0, "f")
+	r.next("f")
+	<-asked
+	require.NoError(t, r.stop(), "while it is held")
 }
 
 func TestABrokerJoinsAndLeaves(t *testing.T) {

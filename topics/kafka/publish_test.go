@@ -190,6 +190,52 @@ func TestPartitionsOfABrokerShareARequest(t *testing.T) {
 	})
 }
 
+// A request costs a broker more than a few records do: these wait for the end of the one before. A
+// large one more does not.
+func TestFewRecordsWaitForTheRequestBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		let := make(chan struct{})
+		f.judge = func(target topicPartition, _ []string) judgement {
+			if target.partition == 0 {
+				<-let
+			}
+			return judgement{written: true}
+		}
+		p, stop := f.publisher(nil)
+		defer stop()
+		_, err := p.cluster.renew(t.Context(), time.Time{}, "many")
+		require.NoError(t, err)
+		var calls sync.WaitGroup
+		publish := func(n int, partition int32) {
+			records := make([]choreo.Record, n)
+			for i := range records {
+				records[i] = rec("many", fmt.Sprint(partition), fmt.Sprint(i))
+				records[i].Partition = partition
+			}
+			calls.Go(func() { require.Nil(t, p.publish(t.Context(), records)) })
+			synctest.Wait()
+		}
+		requests := func() int {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.requests
+		}
+		publish(1, 0)
+		publish(1, 2)
+		publish(worthARequest-2, 4) // all led by one broker
+		require.Equal(t, 1, requests())
+		publish(1, 1)
+		require.Equal(t, 2, requests(), "another broker's")
+		publish(1, 6)
+		require.Equal(t, 3, requests(), "that is enough for a request beside")
+		close(let)
+		calls.Wait()
+		require.Equal(t, 3, f.requests)
+		require.Len(t, f.written[topicPartition{"many", 4}], worthARequest-2)
+	})
+}
+
 func TestRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
