@@ -14,16 +14,17 @@ func (u *unit) queueWrite(batch *pgx.Batch, changes *outbox.Changes) (handed *ta
 	read = func(int) func(table.Result) error { return nil }
 	texts := u.store.base.texts
 	var parts []table.Part
+	sole := u.conn != nil && len(u.rows) > 1 // see joined
 	if u.conn != nil {
 		handed = u.store.handing.Begin(changes.Entries)
 	}
 	if handed == nil {
-		parts = texts.Write(u.rows, changes)
+		parts = texts.Write(u.rows, changes, sole)
 	} else {
 		batch.Queue(byIndex)
 		first := batch.Len()
 		var olders, seqs int
-		parts, olders, seqs = texts.WriteHanded(u.rows, changes, handed)
+		parts, olders, seqs = texts.WriteHanded(u.rows, changes, handed, sole)
 		read = func(n int) func(table.Result) error {
 			switch n -= first; {
 			case n >= 0 && n < olders:

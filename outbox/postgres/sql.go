@@ -30,7 +30,7 @@ func NewSQL(db *sql.DB, config *Config) *SQLStore {
 	s := &SQLStore{db: db, base: newBase(config)}
 	s.core = sqlstore.New(s.base.tables, dialect)
 	s.core.Statements = sqlstore.NewStatements(db)
-	s.core.BeforeOlder = byIndex
+	s.core.BeforeOlder, s.core.AfterLoad = byIndex, setBack
 	s.core.Lock = s.lock
 	s.core.Unknown = func(err error) bool {
 		code := state(err)

@@ -21,7 +21,7 @@ var dialect = table.Dialect{
 	Left:  "(extract(epoch FROM due_at - clock_timestamp()) * 1000000)::bigint",
 	Each:  "json_array_elements(%s::text::json) AS e",
 	Item:  "e ->> %d",
-	False: "false",
+	False: "false", Arrays: true,
 }
 
 // statements makes the texts. Lists come as text, so that one statement serves pgx and
@@ -54,6 +54,14 @@ const claimSettings = "SELECT set_config('enable_seqscan', 'off', true), set_con
 // statistics of a table say that is empty most of the time: a plan that is made then is kept
 // while the table grows.
 const byIndex = "SELECT set_config('enable_seqscan', 'off', true)"
+
+// The rows of several sagas are read under settings of their own, for the reason that byIndex has.
+// Since the handlers' statements come after them in the same transaction, the caller's setting is
+// kept, and set again.
+const (
+	setByIndex = "SELECT set_config('choreo.enable_seqscan', current_setting('enable_seqscan'), true), set_config('enable_seqscan', 'off', true)"
+	setBack    = "SELECT set_config('enable_seqscan', current_setting('choreo.enable_seqscan'), true)"
+)
 
 // numbers writes a list as the text of an array.
 func numbers[N ~int32 | ~int64](list []N) string {

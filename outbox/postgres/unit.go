@@ -102,24 +102,31 @@ func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (ou
 	return u, nil
 }
 
-// queueLoad queues what locks and reads the sagas. It returns how many of the queries at
+// queueLoad queues what locks and reads the sagas. It returns how many of the queries before
 // the end read.
 func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) int {
 	if len(sagas) > 0 {
 		batch.Queue(b.lockSagas(sagas))
 	}
-	parts := table.Parts(&b.texts.Load, table.LoadValues, sagas)
+	parts := b.texts.Loads(sagas)
 	for _, part := range parts {
 		batch.Queue(part.Text, part.Values...)
+	}
+	if len(sagas) > 1 {
+		batch.Queue(setBack)
 	}
 	return len(parts)
 }
 
-// load reads the results of a batch that ends with queries of queueLoad.
+// load reads the results of a batch that ends with what queueLoad queues.
 func load(results pgx.BatchResults, batch *pgx.Batch, queries int, sagas []outbox.SagaID) (table.Loaded, error) {
 	loaded := table.Load(sagas)
+	first := batch.Len() - queries
+	if len(sagas) > 1 {
+		first--
+	}
 	err := func() error {
-		for range batch.Len() - queries {
+		for range first {
 			if _, err := results.Exec(); err != nil {
 				return fmt.Errorf("lock the sagas: %w", err)
 			}

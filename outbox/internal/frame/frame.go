@@ -28,7 +28,15 @@ func Outputs(list []choreo.Output) []byte {
 	for i := range list {
 		size += len(list[i].Step) + len(list[i].ContentType) + len(list[i].Data) + 3*binary.MaxVarintLen32
 	}
-	b := begin(size, len(list))
+	return AppendOutputs(make([]byte, 0, size), list)
+}
+
+// AppendOutputs appends the frame of a list of outputs: nothing for an empty list.
+func AppendOutputs(b []byte, list []choreo.Output) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	b = begin(b, len(list))
 	for i := range list {
 		b = appendString(b, list[i].Step)
 		b = appendString(b, list[i].ContentType)
@@ -59,7 +67,15 @@ func Headers(list []choreo.Header) []byte {
 	for i := range list {
 		size += len(list[i].Key) + len(list[i].Value) + 2*binary.MaxVarintLen32
 	}
-	b := begin(size, len(list))
+	return AppendHeaders(make([]byte, 0, size), list)
+}
+
+// AppendHeaders appends the frame of a list of headers: nothing for an empty list.
+func AppendHeaders(b []byte, list []choreo.Header) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	b = begin(b, len(list))
 	for i := range list {
 		b = appendString(b, list[i].Key)
 		b = appendBytes(b, list[i].Value)
@@ -80,8 +96,8 @@ func DecodeHeaders(data []byte) ([]choreo.Header, error) {
 	return list, r.close()
 }
 
-func begin(size, count int) []byte {
-	b := append(make([]byte, 0, size), version)
+func begin(b []byte, count int) []byte {
+	b = append(b, version)
 	return binary.AppendUvarint(b, uint64(count))
 }
 

@@ -19,6 +19,8 @@ type Core struct {
 	Handing    *table.Handing
 	// BeforeOlder, if set, is a statement to run before older entries are looked for.
 	BeforeOlder string
+	// AfterLoad, if set, is a statement to run after several sagas were loaded.
+	AfterLoad string
 	// Lock locks the sagas until the end of the transaction. What it waited for is
 	// visible to the statements after it.
 	Lock func(ctx context.Context, tx *sql.Tx, sagas []outbox.SagaID) error
@@ -128,8 +130,13 @@ func (u *unit) load(ctx context.Context, sagas []outbox.SagaID) error {
 	if err := u.core.Lock(ctx, u.tx, sagas); err != nil {
 		return fmt.Errorf("lock the sagas: %w", err)
 	}
-	for _, part := range table.Parts(&u.core.texts.Load, table.LoadValues, sagas) {
+	for _, part := range u.core.texts.Loads(sagas) {
 		if err := u.loadPart(ctx, part); err != nil {
+			return fmt.Errorf("load the rows of the sagas: %w", err)
+		}
+	}
+	if len(sagas) > 1 && u.core.AfterLoad != "" {
+		if err := u.core.Statements.Exec(ctx, u.tx, u.core.AfterLoad); err != nil {
 			return fmt.Errorf("load the rows of the sagas: %w", err)
 		}
 	}
@@ -281,10 +288,11 @@ func (u *unit) write(ctx context.Context, changes *outbox.Changes) (handed *tabl
 	if u.own {
 		handed = u.core.Handing.Begin(changes.Entries)
 	}
+	sole := u.own && len(u.rows) > 1 // see joined
 	if handed == nil {
-		return nil, u.exec(ctx, u.core.texts.Write(u.rows, changes)...)
+		return nil, u.exec(ctx, u.core.texts.Write(u.rows, changes, sole)...)
 	}
-	parts, olders, seqs := u.core.texts.WriteHanded(u.rows, changes, handed)
+	parts, olders, seqs := u.core.texts.WriteHanded(u.rows, changes, handed, sole)
 	if u.core.BeforeOlder != "" {
 		err = u.exec(ctx, table.Part{Text: u.core.BeforeOlder})
 	}

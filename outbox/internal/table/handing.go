@@ -67,19 +67,28 @@ func (h *Handing) Begin(entries []outbox.Entry) *Handed {
 }
 
 // WriteHanded is [Texts.Write] for a unit that hands its entries over. The older entries are read
-// first, which is under the locks of the sagas. The rows of parts[:olders] are for
-// [Handed.ReadOlder], those of parts[seqs:] for [Handed.ReadSeqs].
-func (t *Texts) WriteHanded(l Loaded, c *outbox.Changes, h *Handed) (parts []Part, olders, seqs int) {
+// first, which is under the locks of the sagas. The rows of list[:olders] are for
+// [Handed.ReadOlder], those of list[seqs:] for [Handed.ReadSeqs].
+func (t *Texts) WriteHanded(l Loaded, c *outbox.Changes, h *Handed, sole bool) (list []Part, olders, seqs int) {
 	keys := make([]string, 0, len(h.keys))
 	for text := range h.keys {
 		keys = append(keys, text)
 	}
-	parts = Parts(&t.Older, func(values []any, key *string) []any { return append(values, *key) }, keys)
-	olders = len(parts)
-	parts = append(parts, t.writeRows(l, c)...)
-	seqs = len(parts)
-	return append(parts, Parts(&t.Handed, func(values []any, e *outbox.Entry) []any {
-		return append(EntryValues(values, e), h.own, outbox.HandedFor.Microseconds())
+	if t.arrays != nil && len(keys) > 1 {
+		list = t.arrays.olders(keys)
+	} else {
+		list = parts(&t.Older, func(to sink, key *string) { to.text(*key) }, keys)
+	}
+	olders = len(list)
+	list = append(list, t.writeRows(l, c, sole)...)
+	seqs = len(list)
+	if t.arrays != nil && len(c.Entries) > 1 {
+		return append(list, t.arrays.writeHanded(c.Entries, h.own)...), olders, seqs
+	}
+	return append(list, parts(&t.Handed, func(to sink, e *outbox.Entry) {
+		entryValues(to, e)
+		to.number(h.own)
+		to.number(outbox.HandedFor.Microseconds())
 	}, c.Entries)...), olders, seqs
 }
 

@@ -58,30 +58,31 @@ const dueColumn = "due_at"
 const Powers = 5
 
 // Texts are the statements of a unit of work. Those of many rows are there for 1, 2, 4, …
+// rows. Where the dialect has arrays, most are there for 1 alone.
 type Texts struct {
-	// Load reads all rows of sagas, as [Loaded.Add] takes them. Its values are those of
-	// [LoadValues].
+	// Load reads all rows of sagas, as [Loaded.Add] takes them.
 	Load [Powers]string
-	// Steps writes rows of choreo_step with the values of [StepValues], Sagas rows of
-	// choreo_saga with those of [SagaValues]. No two rows of one statement may have the
-	// same key.
+	// Steps writes rows of choreo_step, Sagas rows of choreo_saga. No two rows of one
+	// statement may have the same key.
 	Steps, Sagas [Powers]string
-	// Entries adds rows to choreo_outbox with the values of [EntryValues]. Their seq is
-	// in the order of the values. Handed does so with who has them in hand, and for how long,
-	// as two more values each, and returns the seqs.
+	// Entries adds rows to choreo_outbox. Their seq is in the order of the values. Handed does
+	// so with who has them in hand, and for how long, as two more values each, and returns
+	// the seqs.
 	Entries, Handed [Powers]string
 	// Older reads the texts and seqs of the rows of choreo_outbox with these keys, up to
 	// outbox.OlderMax of each.
 	Older [Powers]string
 	// Unpark deletes rows of choreo_parked, by their seq from $2 on, of sagas in $1, a list of
-	// [SagaList]. Park adds rows with the values of [ParkedValues], but for those that are
-	// there already; their seq is in the order of the values.
+	// [SagaList]. Park adds rows, but for those that are there already; their seq is in the
+	// order of the values.
 	Unpark, Park [Powers]string
 	// Parked reads up to $3 parked records of the saga with id $1 and name $2, as
 	// [ReadParked] takes them.
 	Parked string
 	// CountOpen counts the open sagas of name $1, up to $2.
 	CountOpen string
+
+	arrays *arrayTexts // nil where the dialect has none
 }
 
 // Dialect is what dialects differ in: how they reckon with their clock and due_at, and how
@@ -94,6 +95,8 @@ type Dialect struct {
 	Item string // an item of the array in e as text, with a %d for its place
 	// False is the boolean.
 	False string
+	// Arrays says that parameters can be arrays, as PostgreSQL has them.
+	Arrays bool
 }
 
 // list makes a query of a JSON array of arrays of so many texts.
@@ -114,14 +117,20 @@ func (t Tables) Texts(d Dialect) *Texts {
 	}
 	for p := range Powers {
 		n := 1 << p
+		texts.Unpark[p] = t.unpark(n, d)
+		texts.Park[p] = insert(t.Parked, parkedColumns, n, "") + " ON CONFLICT (" + strings.Join(parkedKey, ", ") + ") DO NOTHING"
+		if d.Arrays && n > 1 {
+			continue
+		}
 		texts.Load[p] = t.load(n, d.Left)
 		texts.Steps[p] = upsert(t.Step, stepColumns, stepKey, n, d.In)
 		texts.Sagas[p] = upsert(t.Saga, sagaColumns, sagaKey, n, d.In)
 		texts.Entries[p] = insert(t.Outbox, insertColumns, n, "")
 		texts.Handed[p] = insert(t.Outbox, append(slices.Clone(insertColumns), handedColumn, untilColumn), n, d.In) + " RETURNING seq"
 		texts.Older[p] = t.older(n)
-		texts.Unpark[p] = t.unpark(n, d)
-		texts.Park[p] = insert(t.Parked, parkedColumns, n, "") + " ON CONFLICT (" + strings.Join(parkedKey, ", ") + ") DO NOTHING"
+	}
+	if d.Arrays {
+		texts.arrays = t.arrayTexts(d)
 	}
 	return &texts
 }
@@ -132,50 +141,69 @@ type Part struct {
 	Values []any
 }
 
-// Parts divides rows among as few statements as there can be.
-func Parts[R any](texts *[Powers]string, values func([]any, *R) []any, rows []R) []Part {
-	var parts []Part
+// parts divides rows among as few statements of powers of two as there can be.
+func parts[R any](texts *[Powers]string, row func(sink, *R), rows []R) []Part {
+	var list []Part
 	for len(rows) > 0 {
 		power := min(bits.Len(uint(len(rows)))-1, Powers-1)
-		part := Part{Text: texts[power]}
+		var all values
 		for i := range rows[:1<<power] {
-			part.Values = values(part.Values, &rows[i])
+			row(&all, &rows[i])
+			if i == 0 {
+				all = slices.Grow(all, len(all)*(1<<power-1))
+			}
 		}
-		parts = append(parts, part)
+		list = append(list, Part{Text: texts[power], Values: all})
 		rows = rows[1<<power:]
 	}
-	return parts
+	return list
+}
+
+// Loads returns the statements that read the rows of sagas.
+func (t *Texts) Loads(sagas []outbox.SagaID) []Part {
+	if t.arrays != nil && len(sagas) > 1 {
+		return t.arrays.loads(sagas)
+	}
+	return parts(&t.Load, sagaIDValues, sagas)
 }
 
 // Write returns the statements that write the changes of a unit. A row that a later one
-// replaces is left out, since one statement can write a row but once.
-func (t *Texts) Write(l Loaded, c *outbox.Changes) []Part {
-	return append(t.writeRows(l, c), Parts(&t.Entries, EntryValues, c.Entries)...)
+// replaces is left out, since one statement can write a row but once. sole says that
+// nobody else can have written rows of the sagas since they were loaded.
+func (t *Texts) Write(l Loaded, c *outbox.Changes, sole bool) []Part {
+	list := t.writeRows(l, c, sole)
+	if t.arrays != nil && len(c.Entries) > 1 {
+		return append(list, t.arrays.writeEntries(c.Entries)...)
+	}
+	return append(list, parts(&t.Entries, entryValues, c.Entries)...)
 }
 
-func (t *Texts) writeRows(l Loaded, c *outbox.Changes) []Part {
+func (t *Texts) writeRows(l Loaded, c *outbox.Changes, sole bool) []Part {
 	type stepKey struct {
 		saga outbox.SagaID
 		step string
 	}
 	steps := last(c.Steps, func(r *outbox.StepRow) stepKey { return stepKey{r.SagaID, r.Step} })
 	sagas := last(c.Sagas, func(r *outbox.SagaRow) outbox.SagaID { return r.SagaID })
-	return slices.Concat(
-		Parts(&t.Steps, StepValues, steps), Parts(&t.Sagas, SagaValues, sagas),
-		t.writeUnpark(l, c.Unpark), Parts(&t.Park, ParkedValues, c.Park))
+	var list []Part
+	if t.arrays != nil {
+		list = t.arrays.writeRows(t, l, steps, sagas, sole)
+	} else {
+		list = append(parts(&t.Steps, stepValues, steps), parts(&t.Sagas, sagaValues, sagas)...)
+	}
+	return slices.Concat(list, t.writeUnpark(l, c.Unpark), parts(&t.Park, parkedValues, c.Park))
 }
 
 func (t *Texts) writeUnpark(l Loaded, seqs []int64) []Part {
 	if len(seqs) == 0 {
 		return nil
 	}
+	list := parts(&t.Unpark, func(to sink, seq *int64) { to.number(*seq) }, seqs)
 	sagas := SagaList(slices.Collect(maps.Keys(l)))
-	return Parts(&t.Unpark, func(values []any, seq *int64) []any {
-		if len(values) == 0 {
-			values = append(values, sagas)
-		}
-		return append(values, *seq)
-	}, seqs)
+	for i := range list {
+		list[i].Values = slices.Insert(list[i].Values, 0, any(sagas))
+	}
+	return list
 }
 
 // last returns the rows without those that a later one of the same key replaces.
@@ -200,12 +228,16 @@ func last[R any, K comparable](rows []R, key func(*R) K) []R {
 }
 
 func upsert(table string, columns, key []string, n int, due string) string {
+	return insert(table, columns, n, due) + orUpdate(columns, key)
+}
+
+// orUpdate ends a statement that adds rows: one that is there already gets the values.
+func orUpdate(columns, key []string) string {
 	set := make([]string, 0, len(rowColumns)+1)
 	for _, c := range append(columns[len(key):len(columns):len(columns)], "updated_at") {
 		set = append(set, c+" = excluded."+c)
 	}
-	return insert(table, columns, n, due) +
-		" ON CONFLICT (" + strings.Join(key, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
+	return " ON CONFLICT (" + strings.Join(key, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
 }
 
 func insert(table string, columns []string, n int, due string) string {

@@ -13,43 +13,50 @@ import (
 	"github.com/choreo-go/choreo/outbox/internal/frame"
 )
 
-// StepValues appends the values of a row of choreo_step.
-func StepValues(values []any, r *outbox.StepRow) []any {
-	return append(rowValues(append(values, r.SagaID.ID, r.SagaID.Saga, r.Step), r.Step, r.Version, &r.Row), due(r.DueIn))
-}
-
-// SagaValues appends the values of a row of choreo_saga.
-func SagaValues(values []any, r *outbox.SagaRow) []any {
-	return append(rowValues(append(values, r.SagaID.ID, r.SagaID.Saga), choreo.SagaRow, r.Version, &r.Row), due(r.DueIn))
-}
-
-// due is the value of due_at.
-func due(in time.Duration) any {
+// dueValue is the value of due_at.
+func dueValue(to sink, in time.Duration) {
 	if in <= 0 {
-		return nil
+		to.null()
+		return
 	}
-	return max(in.Microseconds(), 1)
+	to.number(max(in.Microseconds(), 1))
 }
 
-func rowValues(values []any, step string, version int, r *choreo.Row) []any {
-	values = append(values, version, string(r.State), r.Attempt, r.Home,
-		r.Announced, r.Kept, r.Bypassed, r.Stuck, names(r.Noted), names(r.Settled), orNull(frame.Outputs(r.Inputs)))
-	values = append(values, outputStep(step, &r.Output), text(r.Output.ContentType), orNull(r.Output.Data))
+func rowValues(to sink, step string, version int, r *choreo.Row) {
+	to.number(int64(version))
+	to.text(string(r.State))
+	to.number(int64(r.Attempt))
+	to.number(int64(r.Home))
+	to.flag(r.Announced)
+	to.flag(r.Kept)
+	to.flag(r.Bypassed)
+	to.flag(r.Stuck)
+	namesValue(to, r.Noted)
+	namesValue(to, r.Settled)
+	to.outputs(r.Inputs)
+	outputStepValue(to, step, &r.Output)
+	to.text(text(r.Output.ContentType))
+	to.bytes(r.Output.Data)
 	if f := r.Failure; f != nil {
-		values = append(values, text(string(f.Class)), text(f.Code), text(f.Message))
+		to.text(text(string(f.Class)))
+		to.text(text(f.Code))
+		to.text(text(f.Message))
 	} else {
-		values = append(values, nil, nil, nil)
+		to.null()
+		to.null()
+		to.null()
 	}
-	return append(values, origin(r.Origin))
+	originValue(to, r.Origin)
 }
 
-// origin writes an origin as a JSON object, NULL where there is none.
-func origin(o choreo.Origin) any {
+// originValue writes an origin as a JSON object, NULL where there is none.
+func originValue(to sink, o choreo.Origin) {
 	if o == (choreo.Origin{}) {
-		return nil
+		to.null()
+		return
 	}
 	data, _ := json.Marshal(originJSON(o)) // strings always have a JSON form
-	return text(string(data))
+	to.text(text(string(data)))
 }
 
 // originJSON is choreo.Origin in the column origin.
@@ -62,31 +69,18 @@ type originJSON struct {
 	Commands    string `json:"commands,omitempty"`
 }
 
-// outputStep is whose the output of a row is: NULL where there is none, and where that is
+// outputStepValue is whose the output of a row is: NULL where there is none, and where that is
 // the row's own step, as with all outputs that the rules make.
-func outputStep(step string, o *choreo.Output) any {
+func outputStepValue(to sink, step string, o *choreo.Output) {
 	owner := ""
 	if o.ContentType != "" || o.Data != nil {
 		owner = step
 	}
 	if o.Step == owner {
-		return nil
+		to.null()
+		return
 	}
-	return text(o.Step)
-}
-
-// EntryValues appends the values of a row of choreo_outbox.
-func EntryValues(values []any, e *outbox.Entry) []any {
-	key, binary := KeyText(e.Record.Key)
-	return append(values, e.ID, e.Record.Topic, key, e.Type, orNull(e.Record.Value),
-		e.Record.Partition, orNull(binary), orNull(frame.Headers(e.Record.Headers)))
-}
-
-// ParkedValues appends the values of a row of choreo_parked.
-func ParkedValues(values []any, p *outbox.Parked) []any {
-	r := &p.Record
-	return append(values, p.SagaID.ID, p.SagaID.Saga, r.Topic, r.Partition, r.Offset, r.Time.UnixMilli(),
-		orNull(r.Key), orNull(r.Value), orNull(frame.Headers(r.Headers)))
+	to.text(text(o.Step))
 }
 
 // KeyText returns a key as the text that stands in aggregateid, and the key itself
@@ -113,25 +107,15 @@ func KeyTexts(keys []string) []string {
 	return texts
 }
 
-// LoadValues appends the values that name a saga to read.
-func LoadValues(values []any, id *outbox.SagaID) []any { return append(values, id.ID, id.Saga) }
-
-// orNull keeps a nil slice from becoming an empty, typed value.
-func orNull(b []byte) any {
-	if b == nil {
-		return nil
-	}
-	return b
-}
-
-// names writes a list of steps as a JSON array, which also people can read. The
+// namesValue writes a list of steps as a JSON array, which also people can read. The
 // empty name, which stands for the start of the saga, is one of the list.
-func names(list []string) any {
+func namesValue(to sink, list []string) {
 	if len(list) == 0 {
-		return nil
+		to.null()
+		return
 	}
 	data, _ := json.Marshal(list) // a []string always has a JSON form
-	return string(data)
+	to.text(string(data))
 }
 
 // isText reports whether PostgreSQL takes s as text.
