@@ -90,7 +90,7 @@ func Encode(ev *choreo.Event, topic string) choreo.Record {
 		Partition: ev.Partition,
 		Key:       []byte(ev.SagaID),
 		Value:     ev.Payload,
-		Headers:   make([]choreo.Header, 0, 20+len(ev.Carried)),
+		Headers:   make([]choreo.Header, 0, 14+len(ev.Carried)),
 	}
 	contentType := ev.ContentType
 	if rec.Value == nil { // a record without a value would be a tombstone

@@ -23,6 +23,7 @@ type publisher struct {
 	roundTrip func(context.Context, segmentio.Request) (segmentio.Response, error)
 	late      error          // why a call ends at the delivery timeout
 	running   sync.WaitGroup // requests and waiting queues
+	buffers   sync.Pool      // of requests that were answered
 
 	mu      sync.Mutex // guards all that follows, and the queues, items and calls
 	closed  bool

@@ -211,8 +211,12 @@ func (q *queue) take(space int, must bool) (items []*item, size int) {
 
 // send makes one request and concludes its batches.
 func (p *publisher) send(broker int32, batches []batch, size int) {
-	const overhead = 1024 // a batch's head and what names its partition
-	buf := make([]byte, 0, size+overhead*(len(batches)+1))
+	buf, _ := p.buffers.Get().([]byte)
+	const overhead = 128 // of a request or a batch, besides the name of its topic
+	for _, b := range batches {
+		size += overhead + len(b.queue.topic)
+	}
+	buf = slices.Grow(buf[:0], size+overhead+len(p.config.ClientID))
 	buf = appendHeader(buf, protocol.Produce, p.config.ClientID)
 	buf, err := appendProduce(buf, batches, p.config.RequestTimeout/2, p.codec)
 	e := &exchange{key: protocol.Produce, minVersion: minProduce, broker: broker, buffer: buf}
@@ -222,6 +226,7 @@ func (p *publisher) send(broker int32, batches []batch, size int) {
 	var verdicts map[topicPartition]verdict
 	if err == nil {
 		verdicts, err = readProduced(e.body, e.version)
+		p.buffers.Put(e.buffer) //nolint:staticcheck // a slice's header is small beside what it holds
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
