@@ -236,9 +236,9 @@ func TestPostgresHandlersKeepTheirPlanner(t *testing.T) {
 		}
 		pool, err := pgxpool.NewWithConfig(t.Context(), config)
 		require.NoError(t, err)
-		defer pool.Close()
+		t.Cleanup(pool.Close)
 		sqlDB := stdlib.OpenDBFromPool(pool)
-		defer sqlDB.Close()
+		t.Cleanup(func() { _ = sqlDB.Close() })
 		schema := &postgres.Config{Schema: db.schema(t)}
 		native, overSQL := postgres.New(pool, schema), postgres.NewSQL(sqlDB, schema)
 		require.NoError(t, native.Migrate(t.Context()))

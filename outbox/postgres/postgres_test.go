@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net"
 	"net/url"
@@ -61,6 +62,19 @@ func TestLocksOfSagas(t *testing.T) {
 	require.NotEqual(t, orders.class, payments.class)
 	// Where one name ends and the next begins is part of the key.
 	require.NotEqual(t, orders.hash("ab", "c"), orders.hash("a", "bc"))
+}
+
+// TestHashIsStable: processes of all versions must agree on the locks.
+func TestHashIsStable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := base{schema: rapid.String().Draw(t, "schema")}
+		parts := rapid.SliceOf(rapid.String()).Draw(t, "parts")
+		h := fnv.New64a()
+		for _, part := range append([]string{"choreo", b.schema}, parts...) {
+			_, _ = h.Write(append([]byte(part), 0)) // never fails
+		}
+		require.Equal(t, int64(h.Sum64()), b.hash(parts...))
+	})
 }
 
 func TestNumbers(t *testing.T) {

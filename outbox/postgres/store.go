@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"net/url"
 	"slices"
@@ -71,13 +70,27 @@ func newBase(config *Config) base {
 	return b
 }
 
-// hash returns the key of an advisory lock.
+// hash returns the key of an advisory lock: the FNV-1a hash of the names, each with a NUL behind it.
 func (b *base) hash(parts ...string) int64 {
-	h := fnv.New64a()
-	for _, part := range append([]string{"choreo", b.schema}, parts...) {
-		_, _ = h.Write(append([]byte(part), 0)) // never fails
+	h := hashed(hashed(fnvOffset, "choreo"), b.schema)
+	for _, part := range parts {
+		h = hashed(h, part)
 	}
-	return int64(h.Sum64())
+	return int64(h)
+}
+
+// The constants of http://www.isthe.com/chongo/tech/comp/fnv/ for 64 bits.
+const (
+	fnvOffset uint64 = 14695981039346656037
+	fnvPrime  uint64 = 1099511628211
+)
+
+// hashed is h after a name and the NUL behind it. Package hash/fnv would take a copy of the name.
+func hashed(h uint64, name string) uint64 {
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * fnvPrime
+	}
+	return h * fnvPrime
 }
 
 // lockSagas returns the statement that locks sagas, and its parameter. All units take the

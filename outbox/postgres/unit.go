@@ -136,14 +136,12 @@ func load(results pgx.BatchResults, batch *pgx.Batch, queries int, sagas []outbo
 			if err != nil {
 				return fmt.Errorf("load the rows of the sagas: %w", err)
 			}
-			for rows.Next() {
-				if err := loaded.Add(rows); err != nil {
-					rows.Close()
-					return err
-				}
-			}
+			err = loaded.Read(rows)
 			rows.Close()
-			if err := rows.Err(); err != nil {
+			if err == nil {
+				err = rows.Err() // what came behind the rows
+			}
+			if err != nil {
 				return fmt.Errorf("load the rows of the sagas: %w", err)
 			}
 		}

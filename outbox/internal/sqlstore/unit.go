@@ -149,12 +149,7 @@ func (u *unit) loadPart(ctx context.Context, part table.Part) error {
 		return err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err has what matters
-	for rows.Next() {
-		if err := u.rows.Add(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return u.rows.Read(rows)
 }
 
 // Tx returns the transaction.

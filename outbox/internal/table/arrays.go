@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/outbox"
@@ -20,9 +21,8 @@ import (
 // columns, with the place and the length of each value: as text they would be twice as long.
 type arrayTexts struct {
 	load, older                            string
-	addSteps, putSteps, addSagas, putSagas string // add: rows that are not there
-	entries, handed                        string
-	free                                   *sync.Pool // of *arrays
+	addSteps, putSteps, addSagas, putSagas arrayInsert // add: rows that are not there
+	entries, handed                        arrayInsert
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 	// arrayBytes is how many bytes keep a statement from getting more rows.
 	arrayBytes = 1 << 20
 	// arrayKept is up to which size memory is kept for the next statement.
-	arrayKept = 64 << 10
+	arrayKept = 256 << 10
 	// addsMin is how many new rows are worth a statement of their own beside that of others.
 	addsMin = 8
 )
@@ -48,20 +48,19 @@ var arrayTypes = map[string]string{
 const bytesType = "bytea"
 
 func (t Tables) arrayTexts(d Dialect) *arrayTexts {
-	addSteps, addSagas := arrayInsert(t.Step, stepColumns, d), arrayInsert(t.Saga, sagaColumns, d)
-	return &arrayTexts{
-		load: t.arrayLoad(d.Left), older: t.arrayOlder(),
-		addSteps: addSteps, putSteps: addSteps + orUpdate(stepColumns, stepKey),
-		addSagas: addSagas, putSagas: addSagas + orUpdate(sagaColumns, sagaKey),
-		entries: arrayInsert(t.Outbox, insertColumns, d),
-		handed:  arrayInsert(t.Outbox, insertColumns, d, handedColumn, untilColumn) + " RETURNING seq",
-		free:    &sync.Pool{New: func() any { return new(arrays) }},
-	}
+	texts := &arrayTexts{load: t.arrayLoad(d.Left), older: t.arrayOlder()}
+	texts.addSteps.text = insertArrays(t.Step, stepColumns, d)
+	texts.putSteps.text = texts.addSteps.text + orUpdate(stepColumns, stepKey)
+	texts.addSagas.text = insertArrays(t.Saga, sagaColumns, d)
+	texts.putSagas.text = texts.addSagas.text + orUpdate(sagaColumns, sagaKey)
+	texts.entries.text = insertArrays(t.Outbox, insertColumns, d)
+	texts.handed.text = insertArrays(t.Outbox, insertColumns, d, handedColumn, untilColumn) + " RETURNING seq"
+	return texts
 }
 
-// arrayInsert adds rows in the order of their values: those of an [arrays], and behind them one
+// insertArrays adds rows in the order of their values: those of an [arrays], and behind them one
 // value each for the columns that all rows have in common.
-func arrayInsert(table string, columns []string, d Dialect, common ...string) string {
+func insertArrays(table string, columns []string, d Dialect, common ...string) string {
 	list := make([]string, 0, len(columns)+len(common))
 	n := 2 // places and bytes
 	parameter := func() string { n++; return "$" + strconv.Itoa(n) }
@@ -128,13 +127,13 @@ func (t *arrayTexts) writeRows(texts *Texts, l Loaded, steps []outbox.StepRow, s
 	stepsNew := func(r *outbox.StepRow) bool { return sole && l[r.SagaID].Steps == nil }
 	sagasNew := func(r *outbox.SagaRow) bool { return sole && l[r.SagaID].Saga == nil }
 	return append(
-		writeNew(t.free, t.addSteps, t.putSteps, &texts.Steps, stepValues, steps, stepsNew),
-		writeNew(t.free, t.addSagas, t.putSagas, &texts.Sagas, sagaValues, sagas, sagasNew)...)
+		writeNew(&t.addSteps, &t.putSteps, &texts.Steps, stepValues, steps, stepsNew),
+		writeNew(&t.addSagas, &t.putSagas, &texts.Sagas, sagaValues, sagas, sagasNew)...)
 }
 
 // writeNew writes rows, those that are new by a statement that looks for no others. If one should
 // be there all the same, the unit fails.
-func writeNew[R any](free *sync.Pool, add, put string, one *[Powers]string, row func(sink, *R), rows []R, isNew func(*R) bool) []Part {
+func writeNew[R any](add, put *arrayInsert, one *[Powers]string, row func(sink, *R), rows []R, isNew func(*R) bool) []Part {
 	if len(rows) < 2 {
 		return parts(one, row, rows)
 	}
@@ -146,9 +145,9 @@ func writeNew[R any](free *sync.Pool, add, put string, one *[Powers]string, row 
 	}
 	switch {
 	case n == len(rows):
-		return arrayParts(free, add, row, rows)
+		return arrayParts(add, row, rows)
 	case n < addsMin:
-		return arrayParts(free, put, row, rows)
+		return arrayParts(put, row, rows)
 	}
 	sorted := make([]R, len(rows)) // the new ones first
 	added, others := 0, n
@@ -160,32 +159,44 @@ func writeNew[R any](free *sync.Pool, add, put string, one *[Powers]string, row 
 		sorted[*at] = rows[i]
 		*at++
 	}
-	return append(arrayParts(free, add, row, sorted[:n]), arrayParts(free, put, row, sorted[n:])...)
+	return append(arrayParts(add, row, sorted[:n]), arrayParts(put, row, sorted[n:])...)
 }
 
 func (t *arrayTexts) writeEntries(entries []outbox.Entry) []Part {
-	return arrayParts(t.free, t.entries, entryValues, entries)
+	return arrayParts(&t.entries, entryValues, entries)
 }
 
 func (t *arrayTexts) writeHanded(entries []outbox.Entry, own int64) []Part {
-	return arrayParts(t.free, t.handed, entryValues, entries, own, outbox.HandedFor.Microseconds())
+	return arrayParts(&t.handed, entryValues, entries, own, outbox.HandedFor.Microseconds())
 }
 
-// arrayParts divides rows among statements of arrayInsert.
-func arrayParts[R any](free *sync.Pool, text string, row func(sink, *R), rows []R, common ...any) (list []Part) {
-	a := free.Get().(*arrays) // nothing else is kept
+// arrayInsert is a statement of insertArrays.
+type arrayInsert struct {
+	text   string
+	free   sync.Pool    // of *arrays
+	perRow atomic.Int64 // bytes of data that a row had of late
+}
+
+// arrayParts divides rows among statements.
+func arrayParts[R any](into *arrayInsert, row func(sink, *R), rows []R, common ...any) (list []Part) {
+	a, ok := into.free.Get().(*arrays)
+	if !ok {
+		a = new(arrays)
+	}
 	for len(rows) > 0 {
-		n := 0
-		for n < min(len(rows), arrayRows) && len(a.data) < arrayBytes {
+		n, most := 0, min(len(rows), arrayRows)
+		a.data = make([]byte, 0, min(into.perRow.Load()*int64(most), arrayBytes))
+		for n < most && len(a.data) < arrayBytes {
 			n++
 			a.begin(n)
 			row(a, &rows[n-1])
 		}
-		list = append(list, Part{text, a.take(common)})
+		into.perRow.Store(int64(len(a.data)/n) + 8) // some more, since no two are alike
+		list = append(list, Part{into.text, a.take(common)})
 		rows = rows[n:]
 	}
-	if a.small() {
-		free.Put(a)
+	if a.size() <= arrayKept {
+		into.free.Put(a)
 	}
 	return list
 }
@@ -196,7 +207,6 @@ type arrays struct {
 	columns []literal
 	at      int    // the column of the next value
 	data    []byte // of all columns of bytes
-	size    int    // of the data before
 }
 
 // begin begins the row at a place, counted from 1.
@@ -221,28 +231,20 @@ func (a *arrays) flag(b bool)    { a.next().flag(b) }
 
 func (a *arrays) bytes(b []byte) {
 	from := len(a.data)
-	a.data = append(a.room(), b...)
+	a.data = append(a.data, b...)
 	a.span(from, b == nil)
 }
 
 func (a *arrays) outputs(list []choreo.Output) {
 	from := len(a.data)
-	a.data = frame.AppendOutputs(a.room(), list)
+	a.data = frame.AppendOutputs(a.data, list)
 	a.span(from, len(list) == 0)
 }
 
 func (a *arrays) headers(list []choreo.Header) {
 	from := len(a.data)
-	a.data = frame.AppendHeaders(a.room(), list)
+	a.data = frame.AppendHeaders(a.data, list)
 	a.span(from, len(list) == 0)
-}
-
-// room returns the data to append to. The next statement will have about as much of it.
-func (a *arrays) room() []byte {
-	if a.data == nil {
-		a.data = make([]byte, 0, a.size)
-	}
-	return a.data
 }
 
 // span adds where the data of a value begin, counted from 1, and their length.
@@ -274,21 +276,21 @@ func (a *arrays) take(common []any) []any {
 		l.reset()
 	}
 	array(&a.places)
-	all = append(all, a.room())
+	all = append(all, a.data)
 	for i := range columns {
 		array(&columns[i])
 	}
-	a.size, a.data = min(len(a.data)+len(a.data)/8, arrayKept), nil
+	a.data = nil
 	return append(all, common...)
 }
 
-// small reports whether the memory is worth keeping.
-func (a *arrays) small() bool {
-	size := 0
+// size is how much memory is kept for the next statement.
+func (a *arrays) size() int {
+	size := cap(a.places.buf)
 	for i := range a.columns {
 		size += cap(a.columns[i].buf)
 	}
-	return size <= arrayKept
+	return size
 }
 
 // literal is the text of an array:

@@ -152,7 +152,7 @@ func rowsOf(t require.TestingT, columns []string, values []any) []row {
 			rows[i] = append(rows[i], v)
 		}
 	}
-	require.Len(t, values[n:], 0)
+	require.Empty(t, values[n:])
 	return rows
 }
 

@@ -54,10 +54,13 @@ func (h *Handing) Begin(entries []outbox.Entry) *Handed {
 	if len(entries) == 0 || to == nil || !(*to).Open() {
 		return nil
 	}
-	handed := &Handed{to: *to, own: h.own, entries: append([]outbox.Entry(nil), entries...), keys: make(map[string]string, 1)}
+	handed := &Handed{to: *to, own: h.own, entries: append([]outbox.Entry(nil), entries...), keys: make(map[string]string, len(entries))}
 	for i := range entries {
-		text, _ := KeyText(entries[i].Record.Key)
-		key := entries[i].Key()
+		text, binary := KeyText(entries[i].Record.Key)
+		key := text
+		if binary != nil {
+			key = string(binary)
+		}
 		if other, ok := handed.keys[text]; ok && other != key {
 			return nil // a key that reads like the hexadecimal form of another one
 		}

@@ -60,7 +60,7 @@ const Powers = 5
 // Texts are the statements of a unit of work. Those of many rows are there for 1, 2, 4, …
 // rows. Where the dialect has arrays, most are there for 1 alone.
 type Texts struct {
-	// Load reads all rows of sagas, as [Loaded.Add] takes them.
+	// Load reads all rows of sagas, as [Loaded.Read] takes them.
 	Load [Powers]string
 	// Steps writes rows of choreo_step, Sagas rows of choreo_saga. No two rows of one
 	// statement may have the same key.

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -130,10 +131,44 @@ func TestRowsRoundTrip(t *testing.T) {
 		step := outbox.StepRow{SagaID: id, Step: "charge", Version: 3, Row: drawRow(t, "charge")}
 		saga := outbox.SagaRow{SagaID: id, Version: 3, Row: drawRow(t, choreo.SagaRow), DueIn: time.Duration(rapid.Uint32().Draw(t, "due")) * time.Microsecond}
 		loaded := Load([]outbox.SagaID{id})
-		require.NoError(t, loaded.Add(row(valuesOf(stepValues, &step))))
+		require.NoError(t, loaded.Read(&fixed{rows: []row{valuesOf(stepValues, &step)}}))
 		values := valuesOf(sagaValues, &saga)
-		require.NoError(t, loaded.Add(row(append([]any{values[0], values[1], ""}, values[2:]...))))
+		require.NoError(t, loaded.Read(&fixed{rows: []row{append([]any{values[0], values[1], ""}, values[2:]...)}}))
 		require.Equal(t, outbox.Rows{Version: 3, Saga: &saga, Steps: map[string]choreo.Row{"charge": step.Row}}, loaded[id])
+	})
+}
+
+// TestNames: lists are read as encoding/json reads them, also where people have changed them.
+func TestNames(t *testing.T) {
+	check := func(t require.TestingT, s string) {
+		var want []string
+		wrong := json.Unmarshal([]byte(s), &want)
+		got, err := parseNames(&s)
+		require.Equal(t, wrong == nil, err == nil, "%s", s)
+		if wrong == nil {
+			require.Equal(t, want, got, "%s", s)
+		}
+	}
+	for _, s := range []string{
+		`[]`, `[""]`, `["",""]`, `["a","b"]`, `["a", "b"]`, `[ "a" ]`, `["a\"b"]`, `["\u00e9","\\"]`, `["é"]`, `["a" "b"]`, `["a"`, `["]`, `[","]`, `["a",1]`,
+	} {
+		check(t, s)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		list := rapid.SliceOf(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z",\\\[\]]*`))).Draw(t, "list")
+		for i := range list {
+			list[i] = text(list[i])
+		}
+		if len(list) == 0 {
+			return
+		}
+		var all values
+		namesValue(&all, list)
+		s := all[0].(string)
+		check(t, s)
+		got, err := parseNames(&s)
+		require.NoError(t, err)
+		require.Equal(t, list, got)
 	})
 }
 
@@ -213,7 +248,7 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 	for column, fault := range map[int]any{11: "no JSON", 12: `{"a":1}`, 13: []byte("no frame")} {
 		broken := append(row{}, values...)
 		broken[column] = fault
-		err := Load([]outbox.SagaID{id}).Add(broken)
+		err := Load([]outbox.SagaID{id}).Read(&fixed{rows: []row{broken}})
 		require.ErrorContains(t, err, `step "charge"`, "it says which row")
 	}
 }

@@ -92,10 +92,11 @@ func KeyText(key []byte) (string, []byte) {
 		return "", nil
 	case len(key) == 0:
 		return "", key
-	case !isText(string(key)):
-		return "0x" + hex.EncodeToString(key), key
 	}
-	return string(key), nil
+	if s := string(key); isText(s) {
+		return s, nil
+	}
+	return "0x" + hex.EncodeToString(key), key
 }
 
 // KeyTexts is KeyText for the keys that a claim leaves out. It never returns nil.
@@ -145,72 +146,93 @@ func Load(sagas []outbox.SagaID) Loaded {
 	return l
 }
 
-// Add adds one row that [Texts.Load] returned.
-func (l Loaded) Add(s Scanner) error {
-	var (
-		id                             outbox.SagaID
-		step, state                    string
-		version                        int
-		row                            choreo.Row
-		noted, settled, outStep        *string
-		failClass, failCode, failWords *string
-		origin                         *string
-		dueIn                          *int64 // microseconds
-		inputs                         []byte
-		output                         Bytes
-	)
-	err := s.Scan(&id.ID, &id.Saga, &step, &version, &state, &row.Attempt, &row.Home,
-		&row.Announced, &row.Kept, &row.Bypassed, &row.Stuck, &noted, &settled,
-		&inputs, &outStep, &row.Output.ContentType, &output, &failClass, &failCode, &failWords, &origin, &dueIn)
-	if err != nil {
-		return fmt.Errorf("scan a row: %w", err)
+// loadedRow is a row that a statement of [Texts.Loads] returned.
+type loadedRow struct {
+	id                             outbox.SagaID
+	step, state                    string
+	version                        int
+	row                            choreo.Row
+	noted, settled, outStep        *string
+	failClass, failCode, failWords *string
+	origin                         *string
+	dueIn                          *int64 // microseconds
+	inputs                         []byte
+	output                         Bytes
+}
+
+// Read adds the rows that a statement of [Texts.Loads] returned. It does not close the result.
+func (l Loaded) Read(rows Result) error {
+	var r loadedRow // one for all rows, since what is scanned into is allocated
+	into := []any{
+		&r.id.ID, &r.id.Saga, &r.step, &r.version, &r.state, &r.row.Attempt, &r.row.Home,
+		&r.row.Announced, &r.row.Kept, &r.row.Bypassed, &r.row.Stuck, &r.noted, &r.settled,
+		&r.inputs, &r.outStep, &r.row.Output.ContentType, &r.output, &r.failClass, &r.failCode, &r.failWords, &r.origin, &r.dueIn,
 	}
-	rows := l[id]
-	rows.Version = max(rows.Version, version)
-	row.State = choreo.RowState(state)
-	if row.Noted, err = parseNames(noted); err != nil {
-		return fmt.Errorf("saga %s %q, step %q: noted: %w", id.Saga, id.ID, step, err)
+	for rows.Next() {
+		r = loadedRow{}
+		if err := rows.Scan(into...); err != nil {
+			return fmt.Errorf("scan a row: %w", err)
+		}
+		if err := r.finish(); err != nil {
+			return fmt.Errorf("saga %s %q, step %q: %w", r.id.Saga, r.id.ID, r.step, err)
+		}
+		l.add(&r)
 	}
-	if row.Settled, err = parseNames(settled); err != nil {
-		return fmt.Errorf("saga %s %q, step %q: settled: %w", id.Saga, id.ID, step, err)
+	return rows.Err()
+}
+
+// finish makes the row of its columns.
+func (r *loadedRow) finish() (err error) {
+	row := &r.row
+	row.State = choreo.RowState(r.state)
+	if row.Noted, err = parseNames(r.noted); err != nil {
+		return fmt.Errorf("noted: %w", err)
 	}
-	if row.Inputs, err = frame.DecodeOutputs(inputs); err != nil {
-		return fmt.Errorf("saga %s %q, step %q: inputs: %w", id.Saga, id.ID, step, err)
+	if row.Settled, err = parseNames(r.settled); err != nil {
+		return fmt.Errorf("settled: %w", err)
 	}
-	row.Output.Data = output
+	if row.Inputs, err = frame.DecodeOutputs(r.inputs); err != nil {
+		return fmt.Errorf("inputs: %w", err)
+	}
+	row.Output.Data = r.output
 	switch {
-	case outStep != nil:
-		row.Output.Step = *outStep
-	case output != nil || row.Output.ContentType != "":
-		row.Output.Step = step
+	case r.outStep != nil:
+		row.Output.Step = *r.outStep
+	case r.output != nil || row.Output.ContentType != "":
+		row.Output.Step = r.step
 	}
-	if failClass != nil {
-		row.Failure = &choreo.Failure{Class: choreo.Class(*failClass), Code: deref(failCode), Message: deref(failWords)}
+	if r.failClass != nil {
+		row.Failure = &choreo.Failure{Class: choreo.Class(*r.failClass), Code: deref(r.failCode), Message: deref(r.failWords)}
 	}
-	if origin != nil {
-		if err := json.Unmarshal([]byte(*origin), (*originJSON)(&row.Origin)); err != nil {
-			return fmt.Errorf("saga %s %q, step %q: origin: %w", id.Saga, id.ID, step, err)
+	if r.origin != nil {
+		if err := json.Unmarshal([]byte(*r.origin), (*originJSON)(&row.Origin)); err != nil {
+			return fmt.Errorf("origin: %w", err)
 		}
 	}
-	if step == choreo.SagaRow {
-		rows.Saga = &outbox.SagaRow{SagaID: id, Version: version, Row: row}
-		if dueIn != nil {
-			rows.Saga.DueIn = left(*dueIn)
+	return nil
+}
+
+func (l Loaded) add(r *loadedRow) {
+	rows := l[r.id]
+	rows.Version = max(rows.Version, r.version)
+	if r.step == choreo.SagaRow {
+		rows.Saga = &outbox.SagaRow{SagaID: r.id, Version: r.version, Row: r.row}
+		if r.dueIn != nil {
+			rows.Saga.DueIn = left(*r.dueIn)
 		}
 	} else {
 		if rows.Steps == nil {
 			rows.Steps = make(map[string]choreo.Row)
 		}
-		rows.Steps[step] = row
-		if dueIn != nil {
+		rows.Steps[r.step] = r.row
+		if r.dueIn != nil {
 			if rows.Due == nil {
 				rows.Due = make(map[string]time.Duration)
 			}
-			rows.Due[step] = left(*dueIn)
+			rows.Due[r.step] = left(*r.dueIn)
 		}
 	}
-	l[id] = rows
-	return nil
+	l[r.id] = rows
 }
 
 // left is the time until a row is due, or the least one where it is overdue.
@@ -229,11 +251,31 @@ func parseNames(s *string) ([]string, error) {
 	if s == nil {
 		return nil, nil
 	}
+	if list := plainNames(*s); list != nil {
+		return list, nil
+	}
 	var list []string
 	if err := json.Unmarshal([]byte(*s), &list); err != nil {
 		return nil, fmt.Errorf("not a JSON array of strings: %w", err)
 	}
 	return list, nil
+}
+
+// plainNames returns the strings of a JSON array as namesValue writes it, or nil where they are not
+// all written as they are. Nearly all are, and package encoding/json takes longer.
+func plainNames(s string) []string {
+	inner, begins := strings.CutPrefix(s, `["`)
+	inner, ends := strings.CutSuffix(inner, `"]`)
+	if !begins || !ends || strings.Contains(inner, `\`) {
+		return nil
+	}
+	list := strings.Split(inner, `","`)
+	for _, name := range list {
+		if strings.Contains(name, `"`) {
+			return nil
+		}
+	}
+	return list
 }
 
 // DueValues are the values of a statement of [Tables.Due].
