@@ -30,7 +30,24 @@ func TestPostgresPartsWithEveryKindOfStatement(t *testing.T) {
 	}
 	returning := put(schema) + " RETURNING key"
 	kinds := map[string]func(tx pgx.Tx, key string) error{
-		"exec":             func(tx pgx.Tx, key string) error { _, err := tx.Exec(ctx, put(schema), key, "1"); return err },
+		"exec":   func(tx pgx.Tx, key string) error { _, err := tx.Exec(ctx, put(schema), key, "1"); return err },
+		"queued": func(tx pgx.Tx, key string) error { return postgres.Queue(ctx, tx, put(schema), key, "1") },
+		"queued ahead of another": func(tx pgx.Tx, key string) error {
+			if err := postgres.Queue(ctx, tx, put(schema), key, "0"); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "UPDATE "+table.Sanitize()+" SET value = '1' WHERE key = $1 AND value = '0'", key)
+			return err
+		},
+		"queued behind another": func(tx pgx.Tx, key string) error {
+			if _, err := tx.Exec(ctx, put(schema), key, "0"); err != nil {
+				return err
+			}
+			return postgres.Queue(ctx, tx, "UPDATE "+table.Sanitize()+" SET value = '1' WHERE key = $1 AND value = '0'", key)
+		},
+		"queued in a savepoint": func(tx pgx.Tx, key string) error {
+			return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return postgres.Queue(ctx, tx, put(schema), key, "1") })
+		},
 		"without argument": func(tx pgx.Tx, key string) error { _, err := tx.Exec(ctx, literal(key)); return err },
 		"several at once": func(tx pgx.Tx, key string) error {
 			_, err := tx.Exec(ctx, literal(key)+";"+literal(key+" and more"))

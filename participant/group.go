@@ -219,8 +219,11 @@ func (p *Participant[Tx]) undo(ctx context.Context, m *progress[Tx], c *call, fa
 	if err := p.atFault(ctx, failure); err != nil {
 		return err
 	}
-	if c.obstacle == nil && m.view.unit.UndoPart(ctx) == nil {
-		return nil
+	if c.obstacle == nil {
+		err := m.view.unit.UndoPart(ctx)
+		if err == nil || errors.Is(err, outbox.ErrQueued) { // done, or it is not this handler that failed
+			return err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

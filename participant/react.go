@@ -110,7 +110,9 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 		return nil, err
 	}
 	var next *repeat
+	made := 0
 	if c != nil {
+		made = known.made[c.step]
 		res, fault := p.resultOf(ctx, t, v, c, known)
 		if fault {
 			return p.fault(ctx, unit, c, res.Err, known)
@@ -137,6 +139,7 @@ func (p *Participant[Tx]) doOnce(ctx context.Context, t *task[Tx], known *attemp
 	if err := unit.Commit(ctx, changes); err != nil {
 		if c != nil && !p.store.Transient(err) && !errors.Is(err, outbox.ErrUnknownOutcome) && p.store.Ping(ctx) == nil {
 			// The handler's own writes cannot be committed, such as under a deferred constraint.
+			known.failed(c.step, made) // as before it was concluded that it had succeeded
 			return p.fault(ctx, unit, c, &choreo.Error{Class: choreo.ClassRetryable, Err: err}, known)
 		}
 		return nil, err

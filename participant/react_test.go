@@ -424,3 +424,33 @@ func TestSetupFaultsAreAllNamed(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// What a handler writes can be refused by the database when it commits, as by a deferred constraint. Such
+// attempts count, too: the policy runs out.
+func TestAttemptsWhoseCommitIsRefusedCount(t *testing.T) {
+	for name, options := range map[string][]HandleOption{"alone": nil, "local": {Local()}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newPaymentsBound(t, memory.NewDatabase(), Config{}, options...)
+			require.NoError(t, s.checkHandlers())
+			runs, ran := 0, false
+			s.charge.execute = func(context.Context, *memory.Tx, *Call[created]) (receipt, error) {
+				runs++
+				ran = true
+				return receipt{}, nil
+			}
+			s.memory.SetHook(func(e memory.Effect) error {
+				switch {
+				case e.Op == memory.OpBegin && !e.After:
+					ran = false
+				case e.Op == memory.OpCommit && !e.After && ran && runs < 10:
+					return errors.New("refused")
+				}
+				return nil
+			})
+			s.read(trigger("1")...)
+			require.Equal(t, choreo.RowFailed, s.row("1").State, name)
+			require.Equal(t, 3, s.row("1").Attempt, name)
+			require.LessOrEqual(t, runs, 4, "and once in a group")
+		})
+	}
+}

@@ -23,8 +23,8 @@ type options struct {
 	postgres    string
 	json        bool
 	save        string // where the report goes as JSON, besides
-	profile     string
-	allocations string // where the CPU profile of this process goes
+	profile     string // where the CPU profile of this process goes
+	allocations string // where a profile of allocations goes
 	chart       string // a report to draw, in place of measuring
 	sizes
 }
@@ -44,6 +44,8 @@ type sizes struct {
 	HotRows  int `json:"hot_rows"`
 	// LimitMillis is how long a limit is measured in a run.
 	LimitMillis int `json:"limit_ms_a_run"`
+	// Wait has handlers on PostgreSQL wait for the result of their statement.
+	Wait bool `json:"handlers_wait"`
 }
 
 func (s *sizes) limitFor() time.Duration { return time.Duration(s.LimitMillis) * time.Millisecond }
@@ -94,6 +96,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.allocations, "allocprofile", "", "write a profile of what this process allocates to this file")
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of this process to this file, for go tool pprof")
 	flags.StringVar(&o.chart, "chart", "", "draw this report, made by --output json, as SVG in place of measuring")
+	flags.BoolVar(&o.Wait, "wait", false, "have handlers on PostgreSQL wait for the result of their statement (tx.Exec) and not queue it (postgres.Queue)")
 	for _, f := range sizeFlags {
 		flags.IntVar(f.of(&o.sizes), f.name, *f.of(&o.sizes), f.usage)
 	}
@@ -103,6 +106,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if small {
 		given := o.sizes
 		o.sizes = quick
+		o.Wait = given.Wait
 		flags.Visit(func(visited *flag.Flag) {
 			for _, f := range sizeFlags {
 				if f.name == visited.Name {

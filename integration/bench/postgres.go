@@ -22,13 +22,14 @@ type place struct {
 	Services    []string `json:"services"`
 	Instances   int      `json:"instances"`
 	Connections int32    `json:"connections"` // of each instance
+	Wait        bool     `json:"wait"`        // see sizes
 }
 
 // place returns one for all services, with an instance of each.
 func (b *bench) place(name string, brokers []string) *place {
 	return &place{
 		Brokers: brokers, Postgres: b.postgres, Namespace: b.namespace(name), Schemas: b.schemas(name),
-		Services: order.Services(), Instances: 1, Connections: 12,
+		Services: order.Services(), Instances: 1, Connections: 12, Wait: b.Wait,
 	}
 }
 
@@ -67,6 +68,9 @@ func (c *closers) real(ctx context.Context, at *place, how creation) (*setting[p
 		}
 	}
 	s.update = func(ctx context.Context, tx pgx.Tx, service string, account, delta int) error {
+		if !at.Wait {
+			return postgres.Queue(ctx, tx, updates[service], delta, account)
+		}
 		_, err := tx.Exec(ctx, updates[service], delta, account)
 		return err
 	}

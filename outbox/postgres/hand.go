@@ -12,6 +12,10 @@ import (
 // the n-th statement into, if it has rows to read.
 func (u *unit) queueWrite(batch *pgx.Batch, changes *outbox.Changes) (handed *table.Handed, read func(n int) func(table.Result) error) {
 	read = func(int) func(table.Result) error { return nil }
+	if u.handler != nil {
+		queueAll(batch, u.handler.part.queued)
+		u.handler.part.queued = nil
+	}
 	texts := u.store.base.texts
 	var parts []table.Part
 	sole := u.conn != nil && len(u.rows) > 1 // see joined

@@ -24,6 +24,11 @@ type part struct {
 	// several says that the unit is of several sagas: to end its transaction by SQL would commit what
 	// others have done, and not that they have.
 	several bool
+	// queued are the statements that go ahead of the next, those of other parts first. fault
+	// is why one of these has failed.
+	queued []statement
+	others int
+	fault  error
 }
 
 type partState int
@@ -51,6 +56,7 @@ func (u *unit) Part(_ context.Context, undoable bool) error {
 	}
 	p := u.handler.part
 	p.close()
+	p.others = len(p.queued)
 	p.before = p.before || p.state == made
 	p.state = untold
 	if undoable {
@@ -66,6 +72,10 @@ func (u *unit) UndoPart(ctx context.Context) error {
 	}
 	p := u.handler.part
 	p.close()
+	if p.fault != nil {
+		return fmt.Errorf("undo a part: %w", p.fault)
+	}
+	p.queued = p.queued[:p.others]
 	switch p.state {
 	case untold, pending:
 		return nil
@@ -133,6 +143,9 @@ func (p *part) read(results pgx.BatchResults) error {
 // ahead makes the savepoint, if it is to be made, in a round trip of its own: for what cannot
 // stand in a batch.
 func (t *handlerTx) ahead(ctx context.Context) error {
+	if err := t.sendQueued(ctx); err != nil {
+		return err
+	}
 	if !t.part.begins() {
 		return nil
 	}
@@ -154,6 +167,9 @@ func (t *handlerTx) batched(ctx context.Context, sql string, args []any) (pgx.Ba
 	}
 	if !plain(args) {
 		return nil, t.ahead(ctx)
+	}
+	if err := t.sendQueued(ctx); err != nil {
+		return nil, err
 	}
 	if !t.part.begins() {
 		return nil, nil

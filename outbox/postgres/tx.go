@@ -96,6 +96,9 @@ func (t *handlerTx) end(ctx context.Context, end func(pgx.Tx, context.Context) e
 		return ErrNotYours
 	}
 	t.part.close()
+	if err := t.sendQueued(ctx); err != nil {
+		return err
+	}
 	return t.mark(end(t.tx, ctx))
 }
 
@@ -127,7 +130,7 @@ func (t *handlerTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResult
 
 // LargeObjects returns what sends statements past this type.
 func (t *handlerTx) LargeObjects() pgx.LargeObjects {
-	t.part.begins()
+	t.bypass()
 	return t.tx.LargeObjects()
 }
 
@@ -198,8 +201,15 @@ func (t *handlerTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.R
 
 // Conn returns the connection, by which statements go past this type.
 func (t *handlerTx) Conn() *pgx.Conn {
-	t.part.begins()
+	t.bypass()
 	return t.tx.Conn()
+}
+
+// bypass gets ready for statements that go past this type. What is queued is to come before them; where
+// that fails, PostgreSQL refuses them.
+func (t *handlerTx) bypass() {
+	_ = t.sendQueued(context.Background())
+	t.part.begins()
 }
 
 // rows, row and batchResults mark errors that come late.

@@ -226,6 +226,8 @@ func (u *unit) Commit(ctx context.Context, changes outbox.Changes) error {
 func (u *unit) usable() error {
 	conn := u.tx.Conn().PgConn()
 	switch {
+	case u.handler != nil && u.handler.part.fault != nil:
+		return u.handler.part.fault
 	case conn.IsClosed():
 		return fmt.Errorf("the connection broke during the unit: %w", pgconn.ErrConnClosed)
 	case conn.TxStatus() == 'E':
