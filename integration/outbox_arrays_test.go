@@ -173,7 +173,7 @@ func TestPostgresPlansForMany(t *testing.T) {
 			}
 			n := 0
 			work := func() {
-				for _, sagas := range []int{2, 3, 9, 40} {
+				for _, sagas := range []int{5, 6, 9, 40} {
 					for range 8 { // from the sixth time on a plan is kept
 						n += unitsOfMany(t, native, n, sagas)
 						n += unitsOfMany(t, overSQL, n, sagas)
@@ -243,8 +243,11 @@ func TestPostgresHandlersKeepTheirPlanner(t *testing.T) {
 		native, overSQL := postgres.New(pool, schema), postgres.NewSQL(sqlDB, schema)
 		require.NoError(t, native.Migrate(t.Context()))
 		ctx := t.Context()
-		for sagas := range 3 {
-			ids := []outbox.SagaID{orderID(1), orderID(2)}[:sagas]
+		for _, sagas := range []int{0, 1, 4, 5, 9} {
+			var ids []outbox.SagaID
+			for n := range sagas {
+				ids = append(ids, orderID(n))
+			}
 			var now string
 			u, err := native.Begin(ctx, ids...)
 			require.NoError(t, err)

@@ -55,7 +55,7 @@ const claimSettings = "SELECT set_config('enable_seqscan', 'off', true), set_con
 // while the table grows.
 const byIndex = "SELECT set_config('enable_seqscan', 'off', true)"
 
-// The rows of several sagas are read under settings of their own, for the reason that byIndex has.
+// The rows of a list of sagas are read under settings of their own, for the reason that byIndex has.
 // Since the handlers' statements come after them in the same transaction, the caller's setting is
 // kept, and set again.
 const (

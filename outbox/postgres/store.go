@@ -94,8 +94,8 @@ func hashed(h uint64, name string) uint64 {
 }
 
 // lockSagas returns the statement that locks sagas, and its parameter. All units take the
-// locks in the one order of their keys. That for several has their rows read by the index,
-// until setBack.
+// locks in the one order of their keys. Before a list of sagas is read, it also has the planner use
+// the index, until setBack.
 func (b *base) lockSagas(sagas []outbox.SagaID) (string, any) {
 	if len(sagas) == 1 {
 		return "SELECT pg_advisory_xact_lock($1)", b.hash(sagas[0].Saga, sagas[0].ID)
@@ -105,7 +105,10 @@ func (b *base) lockSagas(sagas []outbox.SagaID) (string, any) {
 		keys[i] = b.hash(id.Saga, id.ID)
 	}
 	slices.Sort(keys)
-	return setByIndex + " UNION ALL SELECT pg_advisory_xact_lock(key)::text, NULL FROM unnest($1::text::bigint[]) AS key", numbers(keys)
+	if b.texts.LoadsList(len(sagas)) {
+		return setByIndex + " UNION ALL SELECT pg_advisory_xact_lock(key)::text, NULL FROM unnest($1::text::bigint[]) AS key", numbers(keys)
+	}
+	return "SELECT pg_advisory_xact_lock(key) FROM unnest($1::text::bigint[]) AS key", numbers(keys)
 }
 
 // joinGroup returns the statement by which a group waits for its turn and then bounds its

@@ -67,11 +67,11 @@ func (s *Store) begin(ctx context.Context, group *outbox.Group, sagas []outbox.S
 		text, args := s.base.joinGroup(*group)
 		batch.Queue(text, args...)
 	}
-	queries := s.base.queueLoad(&batch, sagas)
+	reads, behind := s.base.queueLoad(&batch, sagas)
 	results := conn.SendBatch(ctx, &batch)
 	u.tx = results.Tx()
 	u.handler = &handlerTx{tx: u.tx, ended: new(atomic.Bool), part: new(part)}
-	if u.rows, err = load(results, &batch, queries, sagas); err != nil {
+	if u.rows, err = load(results, &batch, reads, behind, sagas); err != nil {
 		return nil, errors.Join(u.handler.mark(err), u.Rollback(ctx))
 	}
 	if len(sagas) > 1 {
@@ -88,7 +88,7 @@ func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (ou
 		return nil, fmt.Errorf("join: %w", err)
 	}
 	var batch pgx.Batch
-	queries := s.base.queueLoad(&batch, sagas)
+	reads, behind := s.base.queueLoad(&batch, sagas)
 	if open, ok := s.several.Load(connOf(tx)); ok {
 		for _, id := range sagas {
 			outer := open.(*unit) // nothing else is stored
@@ -96,15 +96,15 @@ func (s *Store) Join(ctx context.Context, tx pgx.Tx, sagas ...outbox.SagaID) (ou
 		}
 	}
 	u := &unit{store: s, tx: tx}
-	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, queries, sagas); err != nil {
+	if u.rows, err = load(tx.SendBatch(ctx, &batch), &batch, reads, behind, sagas); err != nil {
 		return nil, fmt.Errorf("join: %w", explain(mark(tx, err)))
 	}
 	return u, nil
 }
 
-// queueLoad queues what locks and reads the sagas. It returns how many of the queries before
-// the end read.
-func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) int {
+// queueLoad queues what locks and reads the sagas. It returns how many of the queries read, and how
+// many come behind them.
+func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) (reads, behind int) {
 	if len(sagas) > 0 {
 		batch.Queue(b.lockSagas(sagas))
 	}
@@ -112,26 +112,23 @@ func (b *base) queueLoad(batch *pgx.Batch, sagas []outbox.SagaID) int {
 	for _, part := range parts {
 		batch.Queue(part.Text, part.Values...)
 	}
-	if len(sagas) > 1 {
+	if b.texts.LoadsList(len(sagas)) {
 		batch.Queue(setBack)
+		return len(parts), 1
 	}
-	return len(parts)
+	return len(parts), 0
 }
 
 // load reads the results of a batch that ends with what queueLoad queues.
-func load(results pgx.BatchResults, batch *pgx.Batch, queries int, sagas []outbox.SagaID) (table.Loaded, error) {
+func load(results pgx.BatchResults, batch *pgx.Batch, reads, behind int, sagas []outbox.SagaID) (table.Loaded, error) {
 	loaded := table.Load(sagas)
-	first := batch.Len() - queries
-	if len(sagas) > 1 {
-		first--
-	}
 	err := func() error {
-		for range first {
+		for range batch.Len() - reads - behind {
 			if _, err := results.Exec(); err != nil {
 				return fmt.Errorf("lock the sagas: %w", err)
 			}
 		}
-		for range queries {
+		for range reads {
 			rows, err := results.Query()
 			if err != nil {
 				return fmt.Errorf("load the rows of the sagas: %w", err)

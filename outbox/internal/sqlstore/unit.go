@@ -19,7 +19,7 @@ type Core struct {
 	Handing    *table.Handing
 	// BeforeOlder, if set, is a statement to run before older entries are looked for.
 	BeforeOlder string
-	// AfterLoad, if set, is a statement to run after several sagas were loaded.
+	// AfterLoad is a statement to run after a list of sagas was loaded ([table.Texts.LoadsList]).
 	AfterLoad string
 	// Lock locks the sagas until the end of the transaction. What it waited for is
 	// visible to the statements after it.
@@ -135,7 +135,7 @@ func (u *unit) load(ctx context.Context, sagas []outbox.SagaID) error {
 			return fmt.Errorf("load the rows of the sagas: %w", err)
 		}
 	}
-	if len(sagas) > 1 && u.core.AfterLoad != "" {
+	if u.core.texts.LoadsList(len(sagas)) {
 		if err := u.core.Statements.Exec(ctx, u.tx, u.core.AfterLoad); err != nil {
 			return fmt.Errorf("load the rows of the sagas: %w", err)
 		}

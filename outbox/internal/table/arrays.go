@@ -26,6 +26,9 @@ type arrayTexts struct {
 }
 
 const (
+	// arraysFrom is from how many rows on arrays are less work than a parameter for each value: there
+	// are more of them to begin with.
+	arraysFrom = 5
 	// arrayRows bounds the rows of a statement: an element of an array of texts is found by
 	// walking over those before it.
 	arrayRows = 64
@@ -121,8 +124,7 @@ func (t *arrayTexts) olders(keys []string) []Part {
 	return []Part{{t.older, []any{list.String()}}}
 }
 
-// writeRows writes rows of choreo_step and choreo_saga. A single one goes by a statement of texts,
-// of which less is to be parsed.
+// writeRows writes rows of choreo_step and choreo_saga.
 func (t *arrayTexts) writeRows(texts *Texts, l Loaded, steps []outbox.StepRow, sagas []outbox.SagaRow, sole bool) []Part {
 	stepsNew := func(r *outbox.StepRow) bool { return sole && l[r.SagaID].Steps == nil }
 	sagasNew := func(r *outbox.SagaRow) bool { return sole && l[r.SagaID].Saga == nil }
@@ -133,9 +135,9 @@ func (t *arrayTexts) writeRows(texts *Texts, l Loaded, steps []outbox.StepRow, s
 
 // writeNew writes rows, those that are new by a statement that looks for no others. If one should
 // be there all the same, the unit fails.
-func writeNew[R any](add, put *arrayInsert, one *[Powers]string, row func(sink, *R), rows []R, isNew func(*R) bool) []Part {
-	if len(rows) < 2 {
-		return parts(one, row, rows)
+func writeNew[R any](add, put *arrayInsert, few *[Powers]string, row func(sink, *R), rows []R, isNew func(*R) bool) []Part {
+	if len(rows) < arraysFrom {
+		return parts(few, row, rows)
 	}
 	n := 0
 	for i := range rows {

@@ -171,7 +171,7 @@ func TestArraysHoldTheValues(t *testing.T) {
 		}
 		var changes outbox.Changes
 		var ids []outbox.SagaID
-		for i := range rapid.IntRange(2, 9).Draw(t, "rows") {
+		for i := range rapid.IntRange(arraysFrom, 9).Draw(t, "rows") {
 			id := outbox.SagaID{Saga: "order", ID: strconv.Itoa(i)}
 			ids = append(ids, id)
 			step := outbox.StepRow{SagaID: id, Step: "charge", Version: 3, Row: drawRow(t, "charge"), DueIn: time.Duration(rapid.Uint32().Draw(t, "due"))}
@@ -216,8 +216,8 @@ func TestArraysAreBounded(t *testing.T) {
 		entries, size int
 		want          []int
 	}{
-		{2, 10, []int{2}}, {64, 10, []int{64}}, {65, 10, []int{64, 1}}, {130, 10, []int{64, 64, 2}},
-		{5, arrayBytes/2 + 1, []int{2, 2, 1}}, {3, 2 * arrayBytes, []int{1, 1, 1}},
+		{5, 10, []int{5}}, {64, 10, []int{64}}, {65, 10, []int{64, 1}}, {130, 10, []int{64, 64, 2}},
+		{5, arrayBytes/2 + 1, []int{2, 2, 1}}, {5, 2 * arrayBytes, []int{1, 1, 1, 1, 1}},
 	} {
 		var changes outbox.Changes
 		for i := range c.entries {
@@ -275,7 +275,7 @@ func TestNewRowsAreAdded(t *testing.T) {
 		sole          bool
 		added, put    int
 	}{
-		{20, 0, true, 20, 0}, {20, 0, false, 0, 20}, {2, 0, true, 2, 0},
+		{20, 0, true, 20, 0}, {20, 0, false, 0, 20}, {5, 0, true, 5, 0},
 		{20, 5, true, 15, 5}, {20, 5, false, 0, 20}, {8, 4, true, 0, 8},
 	} {
 		added, put := change(c.sagas, c.stored, c.sole)
@@ -288,7 +288,8 @@ func TestLoadsOfSeveral(t *testing.T) {
 	a, b := outbox.SagaID{Saga: "order", ID: `7"`}, outbox.SagaID{Saga: "refund", ID: "8"}
 	require.Empty(t, texts.Loads(nil))
 	require.Equal(t, []any{a.ID, a.Saga}, texts.Loads([]outbox.SagaID{a})[0].Values)
-	several := texts.Loads([]outbox.SagaID{a, b})
+	require.Equal(t, []any{a.ID, a.Saga, b.ID, b.Saga}, texts.Loads([]outbox.SagaID{a, b})[0].Values)
+	several := texts.Loads([]outbox.SagaID{a, b, a, b, a})
 	require.Len(t, several, 1)
-	require.Equal(t, []any{`{"7\"","8"}`, `{"order","refund"}`}, several[0].Values)
+	require.Equal(t, []any{`{"7\"","8","7\"","8","7\""}`, `{"order","refund","order","refund","order"}`}, several[0].Values)
 }

@@ -77,7 +77,7 @@ func (t *Texts) WriteHanded(l Loaded, c *outbox.Changes, h *Handed, sole bool) (
 	for text := range h.keys {
 		keys = append(keys, text)
 	}
-	if t.arrays != nil && len(keys) > 1 {
+	if t.arrays != nil && len(keys) >= arraysFrom {
 		list = t.arrays.olders(keys)
 	} else {
 		list = parts(&t.Older, func(to sink, key *string) { to.text(*key) }, keys)
@@ -85,7 +85,7 @@ func (t *Texts) WriteHanded(l Loaded, c *outbox.Changes, h *Handed, sole bool) (
 	olders = len(list)
 	list = append(list, t.writeRows(l, c, sole)...)
 	seqs = len(list)
-	if t.arrays != nil && len(c.Entries) > 1 {
+	if t.arrays != nil && len(c.Entries) >= arraysFrom {
 		return append(list, t.arrays.writeHanded(c.Entries, h.own)...), olders, seqs
 	}
 	return append(list, parts(&t.Handed, func(to sink, e *outbox.Entry) {

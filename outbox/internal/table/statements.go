@@ -58,7 +58,7 @@ const dueColumn = "due_at"
 const Powers = 5
 
 // Texts are the statements of a unit of work. Those of many rows are there for 1, 2, 4, …
-// rows. Where the dialect has arrays, most are there for 1 alone.
+// rows. Where the dialect has arrays, most are there for less than arraysFrom alone.
 type Texts struct {
 	// Load reads all rows of sagas, as [Loaded.Read] takes them.
 	Load [Powers]string
@@ -119,7 +119,7 @@ func (t Tables) Texts(d Dialect) *Texts {
 		n := 1 << p
 		texts.Unpark[p] = t.unpark(n, d)
 		texts.Park[p] = insert(t.Parked, parkedColumns, n, "") + " ON CONFLICT (" + strings.Join(parkedKey, ", ") + ") DO NOTHING"
-		if d.Arrays && n > 1 {
+		if d.Arrays && n >= arraysFrom {
 			continue
 		}
 		texts.Load[p] = t.load(n, d.Left)
@@ -161,18 +161,21 @@ func parts[R any](texts *[Powers]string, row func(sink, *R), rows []R) []Part {
 
 // Loads returns the statements that read the rows of sagas.
 func (t *Texts) Loads(sagas []outbox.SagaID) []Part {
-	if t.arrays != nil && len(sagas) > 1 {
+	if t.LoadsList(len(sagas)) {
 		return t.arrays.loads(sagas)
 	}
 	return parts(&t.Load, sagaIDValues, sagas)
 }
+
+// LoadsList reports whether so many sagas are read by a statement with a list of them.
+func (t *Texts) LoadsList(sagas int) bool { return t.arrays != nil && sagas >= arraysFrom }
 
 // Write returns the statements that write the changes of a unit. A row that a later one
 // replaces is left out, since one statement can write a row but once. sole says that
 // nobody else can have written rows of the sagas since they were loaded.
 func (t *Texts) Write(l Loaded, c *outbox.Changes, sole bool) []Part {
 	list := t.writeRows(l, c, sole)
-	if t.arrays != nil && len(c.Entries) > 1 {
+	if t.arrays != nil && len(c.Entries) >= arraysFrom {
 		return append(list, t.arrays.writeEntries(c.Entries)...)
 	}
 	return append(list, parts(&t.Entries, entryValues, c.Entries)...)
