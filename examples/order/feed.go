@@ -17,8 +17,9 @@ import (
 	"github.com/choreo-go/choreo/participant"
 )
 
-// feeders is how many orders are started side by side.
-const feeders = 8
+// feeders is how many orders are started side by side: those that are started at the same moment
+// share a transaction.
+const feeders = 64
 
 // feeder starts a saga for each order of the input.
 type feeder struct {

@@ -171,6 +171,11 @@ func (s *shop) openLog() error {
 	return nil
 }
 
+// embeddedPartitions is how many partitions the topics have on the embedded broker. They are what
+// the processes of a service share, and here each has but one: more would make the batches of
+// all readers smaller.
+const embeddedPartitions = 3
+
 // openTopics finds the topics that belong to the databases, or makes them.
 //
 // Databases and log belong together: a new database on the log of an earlier one
@@ -199,7 +204,11 @@ func (s *shop) openTopics(ctx context.Context) error {
 	s.names = names
 	reach, cancel := context.WithTimeout(ctx, s.o.reach)
 	defer cancel()
-	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, s.sagas(), topics.TopologyOptions{}))
+	var size topics.TopologyOptions
+	if s.o.brokers == nil {
+		size.Partitions = embeddedPartitions
+	}
+	plan, err := topics.NewPlan(reach, s.log, topics.Topology(names, s.sagas(), size))
 	if err != nil {
 		return fmt.Errorf("no answer from Kafka at %s: start it, or mend --brokers: %w", strings.Join(s.o.brokers, ","), err)
 	}

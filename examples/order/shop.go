@@ -132,7 +132,7 @@ func (s *shop) process(ctx context.Context, watch *watcher) error {
 	orders := s.service(contract.Orders)
 	earlier, err := orders.db.Sagas(ctx, contract.Order.Name())
 	if err != nil {
-		return err
+		return s.interrupted(ctx, watch, err)
 	}
 	for _, id := range earlier {
 		watch.expect(id)

@@ -64,6 +64,49 @@ func BenchmarkUnit(b *testing.B) {
 	}
 }
 
+// BenchmarkGroup is one transaction of many sagas, with a business statement for each, whose entries
+// are handed over.
+func BenchmarkGroup(b *testing.B) {
+	for _, size := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("sagas=%d", size), func(b *testing.B) {
+			db := open(b, filepath.Join(b.TempDir(), "service.db"))
+			_, err := db.ExecContext(b.Context(), "CREATE TABLE payments (id TEXT PRIMARY KEY, customer TEXT NOT NULL, amount BIGINT NOT NULL, status TEXT NOT NULL)")
+			require.NoError(b, err)
+			store := sqlite.New(db, nil)
+			require.NoError(b, store.Migrate(b.Context()))
+			store.HandTo(taker{})
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				ids := make([]outbox.SagaID, size)
+				for i := range ids {
+					ids[i] = outbox.SagaID{Saga: "order", ID: fmt.Sprintf("order-%08d", n)}
+					n++
+				}
+				u, err := store.Begin(b.Context(), ids...)
+				require.NoError(b, err)
+				var changes outbox.Changes
+				for _, id := range ids {
+					_, err := u.Tx().ExecContext(b.Context(), "INSERT INTO payments VALUES ($1, $2, $3, 'charged')", id.ID, "c-1", 1290)
+					require.NoError(b, err)
+					more := forward(id)
+					changes.Steps = append(changes.Steps, more.Steps...)
+					changes.Entries = append(changes.Entries, more.Entries...)
+				}
+				require.NoError(b, u.Commit(b.Context(), changes))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/saga")
+		})
+	}
+}
+
+// taker takes all that is handed over.
+type taker struct{}
+
+func (taker) Open() bool                                    { return true }
+func (taker) Offer([]outbox.Entry, map[string][]int64) bool { return true }
+func (taker) Has(int64) bool                                { return false }
+
 func BenchmarkRelay(b *testing.B) {
 	const batch = 1000
 	store := sqlite.New(open(b, filepath.Join(b.TempDir(), "service.db")), nil)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -53,9 +52,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	full, ok := inner.(fullConn)
 	if !ok {
 		_ = inner.Close() // it was never used
-		return nil, fmt.Errorf("sqlite: connections of the driver lack methods: %T", inner)
+		return nil, lacks(inner)
 	}
-	return &conn{fullConn: full, connector: c}, nil
+	return &conn{fullConn: full, connector: c, idle: make(statements)}, nil
 }
 
 // fullConn is what the driver's connections can do: what database/sql looks for, and
@@ -78,6 +77,7 @@ type fullConn interface {
 type conn struct {
 	fullConn
 	connector *connector
+	idle      statements
 }
 
 // BeginTx begins a transaction; one that is not read-only waits for its turn.

@@ -36,7 +36,9 @@ type OpenConfig struct {
 // Open opens a database file, and makes it if there is none: with a write-ahead log, so that
 // readers and the writer do not wait for each other, with foreign keys enforced, and
 // with transactions that take the write lock at their beginning, so that none fails
-// half-way for want of it. A transaction begun with sql.TxOptions.ReadOnly takes none.
+// half-way for want of it. A transaction begun with sql.TxOptions.ReadOnly takes none. Each
+// connection keeps the statements with arguments that were run on it, so that handlers need not
+// prepare theirs.
 func Open(path string, config *OpenConfig) (*sql.DB, error) {
 	var c OpenConfig
 	if config != nil {

@@ -56,6 +56,7 @@ func New(db *sql.DB, config *Config) *Store {
 		"CAST((julianday('now') - julianday(updated_at)) * 86400000000 AS INTEGER)")
 	s.prunes = tables.Prune(pruneDialect)
 	s.core.Statements = sqlstore.NewStatements(db)
+	s.core.Statements.Rewrite = nameless
 	s.core.Lock = s.lock
 	s.core.Unknown = unknown
 	return s

@@ -14,6 +14,9 @@ import (
 // Statements runs statements, prepared ones where they have been prepared. It is safe
 // for concurrent use.
 type Statements struct {
+	// Rewrite, if set, makes the text that is prepared for a query.
+	Rewrite func(query string) string
+
 	db       *sql.DB
 	mu       sync.Mutex
 	prepared atomic.Pointer[map[string]*sql.Stmt]
@@ -36,7 +39,11 @@ func (s *Statements) Prepare(ctx context.Context, queries func() []string) error
 	}
 	prepared := make(map[string]*sql.Stmt)
 	for _, query := range queries() {
-		stmt, err := s.db.PrepareContext(ctx, query)
+		text := query
+		if s.Rewrite != nil {
+			text = s.Rewrite(query)
+		}
+		stmt, err := s.db.PrepareContext(ctx, text)
 		if err != nil {
 			for _, p := range prepared {
 				_ = p.Close() // err says what is wrong
