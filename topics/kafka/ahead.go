@@ -63,21 +63,22 @@ func (l *fetchLoop) fetchAhead(ctx context.Context, body []byte) {
 	if len(body) < aheadLeast {
 		return
 	}
-	quiet, busy := l.behind(body)
-	if quiet == nil && busy == nil {
+	asked := l.behind(body)
+	if len(asked) == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	asked := slices.Concat(quiet, busy)
 	a := &ahead{exchange: l.newExchange(asked), asked: asked, cancel: cancel, done: make(chan error, 1)}
 	l.ahead = a
 	go func() { a.done <- l.exchange(ctx, a.exchange) }()
 }
 
-// behind returns where the loop's positions will be after a response, with those that it
-// brings forward as busy; none where it is not plain what becomes of them all.
-func (l *fetchLoop) behind(body []byte) (quiet, busy []*position) {
+// behind returns where the loop's positions will be after a response, those last that it brings
+// forward, as fetch puts them; none where it is not plain what becomes of them all.
+func (l *fetchLoop) behind(body []byte) []*position {
 	left := slices.Clone(l.positions)
+	copies := make([]position, 0, len(left))
+	quiet, busy := make([]*position, 0, len(left)), make([]*position, 0, len(left))
 	plain := true
 	err := readFetched(body, func(topic []byte, partition int32, f fetched) {
 		i := slices.IndexFunc(left, func(p *position) bool {
@@ -91,7 +92,8 @@ func (l *fetchLoop) behind(body []byte) (quiet, busy []*position) {
 		left = slices.Delete(left, i, i+1)
 		next, ok := behindBatches(f.records, p.offset)
 		plain = plain && ok && p.offset == p.asked
-		there := &position{Partition: p.Partition, offset: next}
+		copies = append(copies, position{Partition: p.Partition, offset: next})
+		there := &copies[len(copies)-1]
 		if next > p.offset {
 			busy = append(busy, there)
 		} else {
@@ -99,9 +101,9 @@ func (l *fetchLoop) behind(body []byte) (quiet, busy []*position) {
 		}
 	})
 	if err != nil || !plain || len(left) > 0 {
-		return nil, nil
+		return nil
 	}
-	return quiet, busy
+	return append(quiet, busy...)
 }
 
 // behindBatches returns the offset behind record batches, as decode would, and whether they look

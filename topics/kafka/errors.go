@@ -47,6 +47,9 @@ var refused = []segmentio.Error{
 
 // forGood reports whether a consumer cannot go on after err.
 func forGood(err error) bool {
+	if err == nil {
+		return false
+	}
 	var (
 		code        segmentio.Error
 		certificate *tls.CertificateVerificationError
