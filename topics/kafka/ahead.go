@@ -22,7 +22,8 @@ type ahead struct {
 	exchange *exchange
 	asked    []*position // copies, of where it fetches
 	cancel   context.CancelFunc
-	done     chan error
+	done     chan struct{} // closed once it is over
+	err      error
 }
 
 // newExchange makes a fetch of positions.
@@ -42,14 +43,14 @@ func (l *fetchLoop) response(ctx context.Context) (*exchange, error) {
 	if a := l.ahead; a != nil {
 		l.ahead = nil
 		defer a.cancel()
-		err := <-a.done
+		<-a.done
 		for _, p := range l.positions {
 			p.asked = notAsked
 			if i := slices.IndexFunc(a.asked, func(asked *position) bool { return asked.Partition == p.Partition }); i >= 0 {
 				p.asked = a.asked[i].offset
 			}
 		}
-		return a.exchange, err
+		return a.exchange, a.err
 	}
 	for _, p := range l.positions {
 		p.asked = p.offset
@@ -68,9 +69,12 @@ func (l *fetchLoop) fetchAhead(ctx context.Context, body []byte) {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	a := &ahead{exchange: l.newExchange(asked), asked: asked, cancel: cancel, done: make(chan error, 1)}
+	a := &ahead{exchange: l.newExchange(asked), asked: asked, cancel: cancel, done: make(chan struct{})}
 	l.ahead = a
-	go func() { a.done <- l.exchange(ctx, a.exchange) }()
+	go func() {
+		defer close(a.done)
+		a.err = l.exchange(ctx, a.exchange)
+	}()
 }
 
 // behind returns where the loop's positions will be after a response, those last that it brings
@@ -130,7 +134,7 @@ func behindBatches(buf []byte, offset int64) (int64, bool) {
 func (l *fetchLoop) drop() {
 	if l.ahead != nil {
 		l.ahead.cancel()
-		_ = <-l.ahead.done // whatever came of it
+		<-l.ahead.done
 		l.ahead = nil
 	}
 }

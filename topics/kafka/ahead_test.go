@@ -134,8 +134,8 @@ func TestAnAnswerForAnotherOffsetDoesNotCount(t *testing.T) {
 		l.positions = []*position{p}
 		request := &kmsg.FetchRequest{Version: fetchVersion}
 		body := fetchResponse(request, 6, rawBatch(t, max(asked, 3), compress.None, choreo.Record{Key: []byte("k")})).AppendTo(nil)
-		l.ahead = &ahead{exchange: &exchange{body: body}, cancel: func() {}, done: make(chan error, 1)}
-		l.ahead.done <- nil
+		l.ahead = &ahead{exchange: &exchange{body: body}, cancel: func() {}, done: make(chan struct{})}
+		close(l.ahead.done)
 		if asked != notAsked {
 			l.ahead.asked = []*position{{Partition: p.Partition, offset: asked}}
 		}

@@ -38,6 +38,8 @@ type fetchLoop struct {
 	buffers   [][]byte // of exchanges that are over, for the next ones
 	ahead     *ahead   // nil without one
 	records   []choreo.Record
+	// quiet and busy are the memory of fetch for those positions.
+	quiet, busy []*position
 
 	mu        sync.Mutex
 	inbox     []*position
@@ -125,8 +127,7 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 		size := 0
 		var moved []*position
 		l.fetchAhead(ctx, e.body)
-		quiet := make([]*position, 0, len(l.positions))
-		busy := make([]*position, 0, len(l.positions))
+		quiet, busy := l.quiet[:0], l.busy[:0]
 		err = readFetched(e.body, func(topic []byte, partition int32, f fetched) {
 			i := slices.IndexFunc(l.positions, func(p *position) bool {
 				return p.Partition.Partition == partition && p.Topic == string(topic)
@@ -152,7 +153,8 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 		l.buffers = append(l.buffers, e.buffer)
 		// Those that gave something go last, so that a busy partition does not use up
 		// all the room of the next response.
-		l.positions = slices.Concat(l.positions, moved, quiet, busy)
+		l.positions = append(append(append(l.positions, moved...), quiet...), busy...)
+		l.quiet, l.busy = quiet, busy
 		if size == 0 && err == nil && stop == nil {
 			l.nothingLeft(quiet)
 		}
