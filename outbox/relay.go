@@ -18,7 +18,7 @@ import (
 // RelayConfig configures a [Relay]. A field that is zero or negative gets its default,
 // where nothing else is said.
 type RelayConfig struct {
-	// BatchMax is how many entries are claimed, published and deleted at once at most.
+	// BatchMax is how many entries are read, published and deleted at once at most.
 	// Default: 1000.
 	BatchMax int
 	// Poll is how often the relay looks for entries that it was not woken for, such as
@@ -64,7 +64,9 @@ type RelayStats struct {
 // All else it reads from the outbox: what was there when it began, what callers commit in their
 // own transactions, what found no room in memory, what could not be published, and
 // what other processes have left. It claims a batch of the oldest, publishes it, deletes what
-// was acknowledged, releases the claim, and goes on at once while more is there. An entry is not
+// was acknowledged, releases the claim, and goes on at once while more is there. Where batches come
+// full and the store can ([Pages]), a claim goes on for up to eight of them, and the next is read
+// while the log takes one. An entry is not
 // handed over while an older one of its key has to be read, so that both ways keep one
 // order. Any number of relays may serve one outbox.
 //
@@ -92,7 +94,7 @@ type RelayStats struct {
 //     before say nothing about the log: however many are poisoned, the others flow. To
 //     try them again takes at most half of the time, while others wait.
 //   - The process dies, or the database goes, between an acknowledgement and the
-//     deletion: the entry is published again. So it is when an acknowledgement gets lost, or
+//     deletion, which may be up to eight batches later: the entry is published again. So it is when an acknowledgement gets lost, or
 //     comes after RelayConfig.PublishTimeout. Nothing is lost, and the first
 //     publications of a key's entries are in commit order, for whatever is published is
 //     preceded by all earlier entries of its key, in the same call or acknowledged before.
@@ -262,12 +264,8 @@ func (r *Relay) round(ctx context.Context) pause {
 	if err != nil {
 		return r.storeFailed(ctx, "claim", err)
 	}
-	entries := claim.Entries()
-	var out outcome
-	if len(entries) > 0 {
-		out = r.publish(ctx, entries)
-	}
-	if err := r.settle(ctx, claim, out.published); err != nil {
+	entries, out, freedBefore, err := r.publishClaim(ctx, claim)
+	if err != nil {
 		r.note(&out, false)
 		return r.storeFailed(ctx, "delete published entries", err)
 	}
@@ -286,6 +284,7 @@ func (r *Relay) round(ctx context.Context) pause {
 		r.newFirst = time.Now().Add(time.Since(began))
 	}
 	wait, freed := r.note(&out, false)
+	freed = freed || freedBefore
 	r.handOver(full)
 	r.sample(ctx, len(entries) == 0 && !claim.Contended())
 	switch {
@@ -308,18 +307,6 @@ func (r *Relay) claim(ctx context.Context, now time.Time, newOnly bool) (Claim, 
 	}
 	r.mu.Unlock()
 	return r.queue.Claim(ctx, r.config.BatchMax, except)
-}
-
-// settle deletes what was published and releases the claim. It does so even when the
-// time to stop is over: what is not deleted is published again.
-func (r *Relay) settle(ctx context.Context, claim Claim, published []int64) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	var err error
-	if len(published) > 0 {
-		err = claim.Done(ctx, published)
-	}
-	return errors.Join(err, claim.Release(ctx))
 }
 
 // outcome is what became of a batch.

@@ -290,10 +290,24 @@ type Claim interface {
 	// sagas, or something was handed over that comes before them, so that asking again soon
 	// is worth it.
 	Contended() bool
-	// Done deletes published entries. It may be called once, with part of Entries.
+	// Done deletes published entries. It may be called once, with part of Entries, or of what
+	// Pages.Next returned and did not delete; of a claim of which it deleted some, also with none.
 	Done(ctx context.Context, seqs []int64) error
 	// Release gives up what is left of the claim.
 	Release(ctx context.Context) error
+}
+
+// Pages is a claim that can go on beyond the entries that it began with. A store need not have
+// such: who has published a claim's entries may as well make another one.
+type Pages interface {
+	Claim
+	// Next deletes published entries of earlier pages and returns up to limit entries that come
+	// after those of the last page, as they were when the claim was made: what was committed
+	// since is left to the next claim, so that the entries of a key come in order and without a
+	// gap. What it deletes is there again if Done does not follow. It may be called while
+	// the entries of the last page are in use. None means that there are no more, or that
+	// those are to be claimed anew.
+	Next(ctx context.Context, published []int64, limit int) ([]Entry, error)
 }
 
 // Backlog is what waits in an outbox.

@@ -170,7 +170,7 @@ type Head struct {
 // as nobody changes that. The error is a [*DecodeError].
 func ReadHead(rec *choreo.Record) (Head, error) {
 	var spec, typ, saga, version, step, initiator, source, target []byte
-	for i := range slices.Backward(rec.Headers) { // so that the first of a key wins, as in Record.Header
+	for i := len(rec.Headers) - 1; i >= 0; i-- { // so that the first of a key wins, as in Record.Header
 		value := rec.Headers[i].Value
 		switch rec.Headers[i].Key {
 		case hSpecVersion:

@@ -144,6 +144,70 @@ func (x *exercise[Tx]) claimLargeBacklog() {
 	require.Empty(x, x.peek(x.Store, 1))
 }
 
+func (x *exercise[Tx]) claimPages() {
+	other := x.Another(x.T)
+	ids := []outbox.SagaID{saga(1), saga(2), saga(3)}
+	var list []outbox.Entry
+	for n := range 100 {
+		for _, id := range ids {
+			list = append(list, entry(id, n+1))
+		}
+	}
+	x.commit(x.Store, outbox.Changes{Entries: list}, ids...)
+	const page = 60
+	begin := func() outbox.Pages {
+		x.peek(x.Store, page) // a store may go on by pages only where the last claim came full
+		c := x.claim(x.Store, page)
+		require.Equal(x, values(list[:page]), values(c.Entries()))
+		pages, ok := c.(outbox.Pages)
+		if !ok {
+			require.NoError(x, c.Release(x.ctx))
+			x.Skip("the store has claims of one page")
+		}
+		return pages
+	}
+	more := func(c outbox.Pages, published []outbox.Entry) []outbox.Entry {
+		got, err := c.Next(x.ctx, seqs(published), page)
+		require.NoError(x, err)
+		return got
+	}
+
+	c := begin()
+	x.commit(other, outbox.Changes{Entries: []outbox.Entry{entry(saga(1), 101)}}, saga(1))
+	second := more(c, nil)
+	require.Equal(x, values(list[page:2*page]), values(second))
+	third := more(c, c.Entries())
+	require.Equal(x, values(list[2*page:3*page]), values(third))
+	require.False(x, x.claimed(other, saga(1).ID), "its keys are taken while it goes on")
+	require.Equal(x, values(list[3*page:4*page]), values(more(c, slices.Concat(second[:1], second[2:]))))
+	require.Equal(x, values(list[4*page:]), values(more(c, third)))
+	require.Empty(x, more(c, nil), "what was committed since is left to the next claim")
+	require.NoError(x, c.Done(x.ctx, nil))
+	require.NoError(x, c.Release(x.ctx))
+	list = slices.Concat(second[1:2], list[3*page:], []outbox.Entry{entry(saga(1), 101)})
+	require.Equal(x, values(list), x.peek(other, len(list)+1), "the rest, and none of what was deleted")
+
+	c = begin()
+	more(c, c.Entries())
+	require.NoError(x, c.Release(x.ctx)) // without Done
+	require.Equal(x, values(list), x.peek(other, len(list)+1), "nothing was deleted for good")
+
+	c = begin()
+	second = more(c, c.Entries())
+	require.NoError(x, c.Done(x.ctx, seqs(second)))
+	require.NoError(x, c.Release(x.ctx))
+	require.Equal(x, values(list[page+len(second):]), x.peek(other, len(list)))
+	_, err := c.Next(x.ctx, nil, page)
+	require.Error(x, err, "the claim has ended")
+}
+
+// claimed reports whether a claim gets an entry of a key.
+func (x *exercise[Tx]) claimed(store outbox.Store[Tx], key string) bool {
+	c := x.claim(store, 1000)
+	defer func() { require.NoError(x, c.Release(x.ctx)) }()
+	return slices.ContainsFunc(c.Entries(), func(e outbox.Entry) bool { return e.Key() == key })
+}
+
 func (x *exercise[Tx]) claimEndsWithItsConnection() {
 	if x.Disconnect == nil {
 		x.Skip("the harness cannot disconnect")

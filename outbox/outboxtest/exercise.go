@@ -86,6 +86,7 @@ func Exercise[Tx any](t *testing.T, open func(t *testing.T) Harness[Tx]) {
 		{"Claim/KeysAreExclusive", (*exercise[Tx]).claimKeysAreExclusive},
 		{"Claim/BlocksNoWriter", (*exercise[Tx]).claimBlocksNoWriter},
 		{"Claim/LargeBacklog", (*exercise[Tx]).claimLargeBacklog},
+		{"Claim/Pages", (*exercise[Tx]).claimPages},
 		{"Claim/EndsWithItsConnection", (*exercise[Tx]).claimEndsWithItsConnection},
 		{"Backlog", (*exercise[Tx]).backlog},
 		{"Waiting", (*exercise[Tx]).waiting},

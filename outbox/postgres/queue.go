@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,7 +23,12 @@ type claim struct {
 	tx        pgx.Tx
 	entries   []outbox.Entry
 	contended bool
+	paged     bool // a cursor is open, and all that it has shown was returned
+	deleted   bool
+	texts     raw
 }
+
+var _ outbox.Pages = (*claim)(nil)
 
 // Claim locks the buckets of the oldest entries, of those that no other claim has
 // locked, and returns up to limit entries of these. The claim holds a connection
@@ -33,9 +39,10 @@ func (s *Store) Claim(ctx context.Context, limit int, except []string) (outbox.C
 		return nil, fmt.Errorf("claim: get a connection: %w", err)
 	}
 	c := &claim{base: &s.base, handing: s.handing, conn: conn}
-	if err = c.take(ctx, limit, keyList(except)); err != nil {
+	if err = c.take(ctx, limit, keyList(except), s.busy.Load()); err != nil {
 		return nil, fmt.Errorf("claim: %w", errors.Join(err, c.Release(ctx)))
 	}
+	s.busy.Store(len(c.entries) >= limit)
 	if len(c.entries) == 0 {
 		if err := c.Release(ctx); err != nil {
 			return nil, fmt.Errorf("claim: %w", err)
@@ -45,8 +52,9 @@ func (s *Store) Claim(ctx context.Context, limit int, except []string) (outbox.C
 }
 
 // take locks, then reads: what the last claim of a bucket deleted was committed before
-// its lock came free, so the second statement does not see it.
-func (c *claim) take(ctx context.Context, limit int, except string) error {
+// its lock came free, so the second statement does not see it. busy says that there will be more
+// than one page: then it reads by a cursor.
+func (c *claim) take(ctx context.Context, limit int, except string, busy bool) error {
 	var batch pgx.Batch
 	batch.BeginTx(unitTx)
 	batch.Queue(claimSettings)
@@ -74,15 +82,72 @@ func (c *claim) take(ctx context.Context, limit int, except string) error {
 	if err != nil || buckets == 0 {
 		return err
 	}
-	rows, err := c.tx.Query(ctx, c.base.readBuckets, except, limit, buckets, c.handing.Own())
+	var rows pgx.Rows
+	if busy {
+		if _, err := c.tx.Exec(ctx, c.base.openPages, except, buckets, c.handing.Own()); err != nil {
+			return err
+		}
+		rows, err = c.tx.Query(ctx, nextPage(limit))
+	} else {
+		rows, err = c.tx.Query(ctx, c.base.readBuckets, except, limit, buckets, c.handing.Own())
+	}
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	var more bool
-	c.entries, more, err = table.ReadEntries(rows, limit, c.handing.Mine)
+	c.entries, more, err = c.read(rows, limit)
 	c.contended = c.contended || more
+	c.paged = busy && !more
 	return err
+}
+
+func (c *claim) read(rows pgx.Rows, limit int) (list []outbox.Entry, more bool, err error) {
+	return table.ReadEntries(c.texts.of(rows), limit, c.handing.Mine)
+}
+
+// nextPage reads from the cursor of openPages.
+func nextPage(limit int) string { return "FETCH " + strconv.Itoa(limit) + " FROM choreo_claim" }
+
+// Next is that of [outbox.Pages]. Behind a page of which something was left out comes none: it
+// is the next claim that can tell what else to leave out.
+func (c *claim) Next(ctx context.Context, published []int64, limit int) ([]outbox.Entry, error) {
+	if c.conn == nil {
+		return nil, errors.New("next page: the claim has ended")
+	}
+	var batch pgx.Batch
+	c.base.queueDelete(&batch, published)
+	deletions := batch.Len()
+	if c.paged {
+		batch.Queue(nextPage(limit))
+	}
+	c.deleted = c.deleted || deletions > 0
+	list, err := c.next(ctx, &batch, deletions, limit)
+	if err != nil {
+		return nil, fmt.Errorf("delete %d entries and read the next page: %w", len(published), err)
+	}
+	return list, nil
+}
+
+func (c *claim) next(ctx context.Context, batch *pgx.Batch, deletions, limit int) (list []outbox.Entry, err error) {
+	results := c.tx.SendBatch(ctx, batch)
+	defer func() { err = errors.Join(err, results.Close()) }()
+	for range deletions {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
+	}
+	if !c.paged {
+		return nil, nil
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list, more, err := c.read(rows, limit)
+	c.paged = !more
+	return list, err
 }
 
 // Entries returns what was claimed.
@@ -94,7 +159,7 @@ func (c *claim) Contended() bool { return c.contended }
 
 // Done deletes published entries and ends the claim's transaction, in one round trip.
 func (c *claim) Done(ctx context.Context, seqs []int64) error {
-	if len(seqs) == 0 {
+	if len(seqs) == 0 && !c.deleted {
 		return nil
 	}
 	if c.conn == nil {
@@ -102,12 +167,34 @@ func (c *claim) Done(ctx context.Context, seqs []int64) error {
 	}
 	defer c.end()
 	var batch pgx.Batch
-	batch.Queue(c.base.delete, numbers(seqs))
+	c.base.queueDelete(&batch, seqs)
 	batch.Queue("commit")
 	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("done: delete %d entries: %w", len(seqs), errors.Join(err, rollback(ctx, c.conn.Conn(), c.tx)))
 	}
 	return nil
+}
+
+// queueDelete queues the deletion of entries: of each run of many that follow one another
+// without a gap, where there can be nothing else, as a range, which is far cheaper than one by one.
+func (b *base) queueDelete(batch *pgx.Batch, seqs []int64) {
+	const many = 32
+	var others []int64
+	for begin := 0; begin < len(seqs); {
+		end := begin + 1
+		for end < len(seqs) && seqs[end] == seqs[end-1]+1 {
+			end++
+		}
+		if end-begin >= many {
+			batch.Queue(b.deleteRun, seqs[begin], seqs[end-1])
+		} else {
+			others = append(others, seqs[begin:end]...)
+		}
+		begin = end
+	}
+	if len(others) > 0 {
+		batch.Queue(b.delete, numbers(others))
+	}
 }
 
 // Release gives up what is left of the claim.
@@ -137,7 +224,7 @@ func (s *Store) Delete(ctx context.Context, seqs []int64) error {
 	var batch pgx.Batch
 	batch.BeginTx(unitTx)
 	batch.Queue(claimSettings)
-	batch.Queue(s.base.delete, numbers(seqs))
+	s.base.queueDelete(&batch, seqs)
 	batch.Queue("commit")
 	results := conn.SendBatch(ctx, &batch)
 	if err := results.Close(); err != nil {

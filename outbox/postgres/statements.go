@@ -35,6 +35,9 @@ func (b *base) statements() {
 		" FROM (SELECT aggregateid FROM " + t.Outbox + " WHERE " + except + " ORDER BY seq LIMIT $2) AS oldest) AS buckets"
 	b.readBuckets = t.SelectEntries("id::text", "clock_timestamp()", most, "$4") + " WHERE $3::bigint >> " + bucket + " & 1 = 1 AND " + except +
 		" ORDER BY seq LIMIT $2"
+	b.openPages = "DECLARE choreo_claim NO SCROLL CURSOR FOR " + t.SelectEntries("id::text", "clock_timestamp()", most, "$3") +
+		" WHERE $2::bigint >> " + bucket + " & 1 = 1 AND " + except + " ORDER BY seq"
+	b.deleteRun = "DELETE FROM " + t.Outbox + " WHERE seq BETWEEN $1 AND $2"
 	b.delete = "DELETE FROM " + t.Outbox + " WHERE seq = ANY ($1::text::bigint[])"
 	b.due = t.Due(dialect)
 	b.waiting = t.Waiting(dialect, "held", "(extract(epoch FROM clock_timestamp() - updated_at) * 1000000)::bigint")

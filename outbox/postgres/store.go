@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,6 +37,7 @@ type Store struct {
 	handing   *table.Handing
 	// several are the open units of several sagas, by their connections.
 	several sync.Map
+	busy    atomic.Bool // the last claim came full
 }
 
 var _ outbox.Store[pgx.Tx] = (*Store)(nil)
@@ -52,9 +54,10 @@ type base struct {
 	tables table.Tables
 	class  int32 // of the two-part advisory locks of this schema
 
-	texts                                                   *table.Texts
-	lockBuckets, readBuckets, delete, backlog, due, waiting string
-	pruneTexts                                              table.PruneTexts
+	texts                                                  *table.Texts
+	lockBuckets, readBuckets, openPages, delete, deleteRun string
+	backlog, due, waiting                                  string
+	pruneTexts                                             table.PruneTexts
 }
 
 func newBase(config *Config) base {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	segmentio "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/choreo-go/choreo/choreo"
 	"github.com/choreo-go/choreo/topics/internal/lanes"
@@ -19,6 +18,7 @@ import (
 type position struct {
 	lanes.Partition
 	offset   int64 // to fetch next; negative: the oldest there is
+	asked    int64 // the offset of the last fetch
 	wanted   int64 // the offset that turned out to be out of range
 	failures int   // in a row
 	since    time.Time
@@ -35,8 +35,11 @@ type fetchLoop struct {
 	broker    int32
 	positions []*position
 	decoder   *decoder
-	request   []byte // the buffer of the last exchange, for the next one
+	buffers   [][]byte // of exchanges that are over, for the next ones
+	ahead     *ahead   // nil without one
 	records   []choreo.Record
+	// quiet and busy are the memory of fetch for those positions.
+	quiet, busy []*position
 
 	mu        sync.Mutex
 	inbox     []*position
@@ -89,6 +92,7 @@ func (l *fetchLoop) exchange(ctx context.Context, e *exchange) error {
 
 // run fetches until ctx ends or nothing is taken any more.
 func (l *fetchLoop) run(ctx context.Context) {
+	defer l.drop()
 	for ctx.Err() == nil {
 		l.mu.Lock()
 		l.positions = append(l.positions, l.inbox...)
@@ -129,10 +133,7 @@ func (l *fetchLoop) held(ctx context.Context) bool {
 // fetch makes one request and hands on its records. It returns an error when
 // the loop has to end.
 func (l *fetchLoop) fetch(ctx context.Context) error {
-	e := &exchange{key: protocol.Fetch, minVersion: fetchVersion, broker: l.broker,
-		buffer: appendFetch(l.request[:0], l.fetcher.log.config.ClientID, l.positions)}
-	l.request = nil
-	err := l.exchange(ctx, e)
+	e, err := l.response(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -142,10 +143,9 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 	var stop error
 	if err == nil {
 		size := 0
-		l.request = e.buffer
-		l.decoder.reset()
-		quiet := make([]*position, 0, len(l.positions))
-		busy := make([]*position, 0, len(l.positions))
+		var moved []*position
+		l.fetchAhead(ctx, e.body)
+		quiet, busy := l.quiet[:0], l.busy[:0]
 		err = readFetched(e.body, func(topic []byte, partition int32, f fetched) {
 			i := slices.IndexFunc(l.positions, func(p *position) bool {
 				return p.Partition.Partition == partition && p.Topic == string(topic)
@@ -156,6 +156,10 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 			size += len(f.records)
 			p := l.positions[i]
 			l.positions = slices.Delete(l.positions, i, i+1)
+			if p.offset != p.asked { // it was moved while this was on its way
+				moved = append(moved, p)
+				return
+			}
 			var stays, read bool
 			if stays, read, stop = l.accept(ctx, p, f); read {
 				busy = append(busy, p)
@@ -163,9 +167,12 @@ func (l *fetchLoop) fetch(ctx context.Context) error {
 				quiet = append(quiet, p)
 			}
 		})
+		l.decoder.forget()
+		l.buffers = append(l.buffers, e.buffer)
 		// Those that gave something go last, so that a busy partition does not use up
 		// all the room of the next response.
-		l.positions = slices.Concat(l.positions, quiet, busy)
+		l.positions = append(append(append(l.positions, moved...), quiet...), busy...)
+		l.quiet, l.busy = quiet, busy
 		if size == 0 && err == nil && stop == nil {
 			l.nothingLeft(quiet)
 		}
@@ -206,6 +213,7 @@ func (l *fetchLoop) accept(ctx context.Context, p *position, f fetched) (stays, 
 	}
 	clear(records)
 	l.records = records
+	l.decoder.reset()
 	p.offset, p.readable = next, f.readable
 	l.arrive(p)
 	if err != nil {

@@ -31,18 +31,31 @@ const (
 // was given and into memory of its own, until reset.
 type decoder struct {
 	headers []choreo.Header
+	used    int // of headers, since forget
 	// names are the header names seen, so that each is one string however often it
 	// comes. likely are those of the last record: most often the next one has the same.
-	names  map[string]string
-	likely []string
+	names  map[string]headerName
+	likely []headerName
 }
 
-func newDecoder() *decoder { return &decoder{names: make(map[string]string)} }
+// headerName is a header's name, and the bytes with which such a header begins in a record.
+type headerName struct {
+	text string
+	lead []byte
+}
+
+func newDecoder() *decoder { return &decoder{names: make(map[string]headerName)} }
 
 // reset takes back the memory of the records that were returned.
 func (d *decoder) reset() {
-	clear(d.headers)
+	d.used = max(d.used, len(d.headers))
 	d.headers = d.headers[:0]
+}
+
+// forget lets go of what those records pointed to.
+func (d *decoder) forget() {
+	clear(d.headers[:d.used])
+	d.used = 0
 }
 
 var (
@@ -75,7 +88,7 @@ func (d *decoder) decode(f fetched, offset int64, records []choreo.Record) ([]ch
 			return records, offset, errChecksum
 		}
 		base := int64(binary.BigEndian.Uint64(b))
-		last := base + int64(int32(binary.BigEndian.Uint32(b[23:])))
+		last := lastOffset(b)
 		attributes := binary.BigEndian.Uint16(b[batchAttributesAt:])
 		producer := int64(binary.BigEndian.Uint64(b[43:]))
 		for len(f.aborted) > 0 && f.aborted[0].first <= last {
@@ -101,6 +114,11 @@ func (d *decoder) decode(f fetched, offset int64, records []choreo.Record) ([]ch
 		offset = max(offset, last+1)
 	}
 	return records, offset, nil
+}
+
+// lastOffset returns the offset of a batch's last record.
+func lastOffset(b []byte) int64 {
+	return int64(binary.BigEndian.Uint64(b)) + int64(int32(binary.BigEndian.Uint32(b[23:])))
 }
 
 // isAbort reports whether a control batch ends its transaction by an abort. A control
@@ -161,32 +179,49 @@ func (d *decoder) readHeaders(r *reader) []choreo.Header {
 		return nil
 	}
 	begin := len(d.headers)
-	for i := range int(n) {
-		name := r.varbytes()
-		d.headers = append(d.headers, choreo.Header{Key: d.name(name, i), Value: r.varbytes()})
+	d.headers = slices.Grow(d.headers, int(n))[:begin+int(n)]
+	list := d.headers[begin:len(d.headers):len(d.headers)]
+	buf := r.buf
+	for i := range list {
+		h := &list[i]
+		if i < len(d.likely) && bytes.HasPrefix(buf, d.likely[i].lead) {
+			h.Key = d.likely[i].text
+			buf = buf[len(d.likely[i].lead):]
+		} else {
+			r.buf = buf
+			h.Key = d.name(r.varbytes(), i)
+			buf = r.buf
+		}
+		if len(buf) > 0 && buf[0] < 0x80 && buf[0]&1 == 0 && int(buf[0]>>1) < len(buf) { // as most are
+			end := 1 + int(buf[0]>>1)
+			h.Value = buf[1:end:end]
+			buf = buf[end:]
+		} else {
+			r.buf = buf
+			h.Value = r.varbytes()
+			buf = r.buf
+		}
 	}
-	return d.headers[begin:len(d.headers):len(d.headers)]
+	r.buf = buf
+	return list
 }
 
 // name returns the name of a record's i-th header as a string.
 func (d *decoder) name(b []byte, i int) string {
-	if i < len(d.likely) && d.likely[i] == string(b) {
-		return d.likely[i]
-	}
-	s, known := d.names[string(b)]
+	name, known := d.names[string(b)]
 	if !known {
 		if len(d.names) >= maxHeaderNames {
 			clear(d.names)
 		}
-		s = string(b)
-		d.names[s] = s
+		name = headerName{string(b), appendVarbytes(nil, b)}
+		d.names[name.text] = name
 	}
 	if i < len(d.likely) {
-		d.likely[i] = s
+		d.likely[i] = name
 	} else if i == len(d.likely) && i < maxLikely {
-		d.likely = append(d.likely, s)
+		d.likely = append(d.likely, name)
 	}
-	return s
+	return name.text
 }
 
 func unpack(codec compress.Compression, packed []byte) ([]byte, error) {

@@ -90,8 +90,11 @@ func DecodeHeaders(data []byte) ([]choreo.Header, error) {
 		return nil, err
 	}
 	list := make([]choreo.Header, count)
+	text := string(data) // of which all names are parts: one allocation in place of one each
 	for i := range list {
-		list[i] = choreo.Header{Key: string(r.field()), Value: r.field()}
+		name := r.field()
+		end := len(data) - len(r.rest)
+		list[i] = choreo.Header{Key: text[end-len(name) : end], Value: r.field()}
 	}
 	return list, r.close()
 }

@@ -104,17 +104,31 @@ func (l *Lanes) Free() int { return l.slots.left() }
 func (l *Lanes) Submit(ctx context.Context, records []choreo.Record) error {
 	var (
 		tracker *tracker
-		free    int // slots in hand
+		free    int             // slots in hand
+		skipped int64 = unknown // the last offset, if its tracker does not know of it yet
 	)
-	defer func() { l.slots.release(free) }()
+	defer func() {
+		if skipped != unknown {
+			tracker.skip(skipped)
+		}
+		l.slots.release(free)
+	}()
 	for i := range records {
 		r := &records[i]
 		if i == 0 || r.Partition != records[i-1].Partition || r.Topic != records[i-1].Topic {
+			if skipped != unknown {
+				tracker.skip(skipped)
+				skipped = unknown
+			}
 			tracker = l.tracker(Partition{r.Topic, r.Partition})
 		}
 		if l.config.Keep != nil && !l.config.Keep(r) {
-			tracker.skip(r.Offset)
+			skipped = r.Offset
 			continue
+		}
+		if skipped != unknown {
+			tracker.skip(skipped)
+			skipped = unknown
 		}
 		if free == 0 {
 			var err error
