@@ -155,16 +155,17 @@ func (x *exercise[Tx]) claimPages() {
 	}
 	x.commit(x.Store, outbox.Changes{Entries: list}, ids...)
 	const page = 60
+	first := x.claim(x.Store, page)
+	require.Equal(x, values(list[:page]), values(first.Entries()))
+	require.NoError(x, first.Release(x.ctx))
+	if _, ok := first.(outbox.Pages); !ok {
+		return // which a store need not have
+	}
 	begin := func() outbox.Pages {
 		x.peek(x.Store, page) // a store may go on by pages only where the last claim came full
 		c := x.claim(x.Store, page)
 		require.Equal(x, values(list[:page]), values(c.Entries()))
-		pages, ok := c.(outbox.Pages)
-		if !ok {
-			require.NoError(x, c.Release(x.ctx))
-			x.Skip("the store has claims of one page")
-		}
-		return pages
+		return c.(outbox.Pages)
 	}
 	more := func(c outbox.Pages, published []outbox.Entry) []outbox.Entry {
 		got, err := c.Next(x.ctx, seqs(published), page)
