@@ -48,7 +48,7 @@ type Config struct {
 	// one uses the processors while another one waits for the disk, but they may wait for each
 	// other's rows. Default: 1; negative: nothing is shared.
 	Groups int
-	// GroupMax is how many sagas at most share a transaction. Default: 64.
+	// GroupMax is how many sagas at most share a transaction. Default: 256.
 	GroupMax int
 	// StepLimits bounds how many handlers of a step, Execute and Compensate together, run at
 	// once in this process, by the step's name. What is over the bound waits in the
@@ -198,7 +198,7 @@ func (c *Config) fill() {
 	setDefault(&c.Lanes, 32)
 	setDefault(&c.InFlight, 4096)
 	setDefault(&c.Groups, 1)
-	setDefault(&c.GroupMax, 64)
+	setDefault(&c.GroupMax, 256)
 	setDefault(&c.StopTimeout, 10*time.Second)
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.OutageBackoff, 5*time.Second)

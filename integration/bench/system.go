@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	callers = 64 // that start sagas in a burst
+	callers = 512 // that start sagas in a burst
 	// lookEvery is how often something is asked that does not tell by itself.
 	lookEvery = 2 * time.Millisecond
 	// partitions of the topic of events.
