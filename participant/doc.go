@@ -34,9 +34,12 @@
 // A step whose handler does not say so has a transaction of its own, since Choreo cannot know that it
 // does not call out, and a call would keep open the transaction of all.
 //
+// Sagas that [Start] starts at the same moment share a transaction as well. So it is many calls side by
+// side that make it fast: one after the other, each waits for a commit of its own.
+//
 // What a handler did that fails is undone by itself and its failure recorded with what the others did.
-// A step that failed lately is made undoable beforehand, by a savepoint; where another one fails,
-// the transaction is rolled back and run again without it. Waits for locks end after 100 ms there; then
+// A step that lately failed after it had sent something to the database is made undoable beforehand, by a
+// savepoint; where another one fails, the transaction is rolled back and run again without it. Waits for locks end after 100 ms there; then
 // groups, of all processes of the service, take turns for a while, and if that does not help they shrink,
 // down to one saga. What a group cannot do (a saga that is parked, a version that is not known, a
 // database that is away, a commit of unknown outcome) is done event by event, each by itself.

@@ -26,6 +26,12 @@
 // A handler of New cannot end the transaction of its unit; of NewSQL it can, by SQL, and
 // must not: database/sql gives no way to notice.
 //
+// # Round trips
+//
+// A unit of New takes two round trips, however many sagas it has, and one for each statement of a
+// handler. [Queue] takes that one away for statements whose result is not looked at: these travel with
+// what is sent next.
+//
 // # Isolation
 //
 // Units run under READ COMMITTED, whatever the default of the session is. [Store.Join]
