@@ -112,6 +112,9 @@ func (g *groups[Tx]) start(ctx context.Context, s *starting[Tx]) error {
 	if g.p.cfg.Groups < 0 {
 		return s.alone(ctx, begin(ctx, g.p))
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	own := new(party)
 	members := []member[Tx]{{thread: &thread[Tx]{id: s.id}, starts: s, of: own}}
 	g.enter(own, members)

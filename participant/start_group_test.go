@@ -125,12 +125,16 @@ func TestACallerOfStartGivesUp(t *testing.T) {
 		require.ErrorIs(t, c.errs["a"], outbox.ErrUnknownOutcome)
 		require.ErrorIs(t, c.errs["b"], context.Canceled)
 		require.NotErrorIs(t, c.errs["b"], outbox.ErrUnknownOutcome)
+		_, err := Start(gone, c.Participant, order, "d", placed{})
+		require.ErrorIs(t, err, context.Canceled)
+		require.NotErrorIs(t, err, outbox.ErrUnknownOutcome)
 		close(c.hold)
 		c.running.Wait()
 		synctest.Wait() // for the commit that its caller does not wait for
 		require.NoError(t, c.errs["c"])
 		require.Equal(t, "a c", c.started())
-		ref, err := Start(t.Context(), c.Participant, order, "a", placed{})
+		var ref Ref
+		ref, err = Start(t.Context(), c.Participant, order, "a", placed{})
 		require.NoError(t, err)
 		require.False(t, ref.Created)
 	})
