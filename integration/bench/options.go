@@ -70,7 +70,7 @@ func (s *sizes) reduced() bool {
 // whole are the sizes of the bars, and quick those that only show that all of it works.
 var (
 	whole = sizes{
-		Runs: 5, Sagas: 5000, Refused: 20, Idle: 100, Orders: 5000, Backlog: 500_000, Skipped: 1_000_000,
+		Runs: 5, Sagas: 10_000, Refused: 20, Idle: 100, Orders: 10_000, Backlog: 500_000, Skipped: 1_000_000,
 		OldSteps: 2_000_000, OldSagas: 1_000_000, InFlight: 100_000, HotRows: 10, LimitMillis: 300,
 	}
 	quick = sizes{
