@@ -16,8 +16,9 @@ func (b *bench) load(name string, sagas int) load {
 	return load{Run: name + "-" + newUUID(), Sagas: sagas, Refused: b.Refused, Rows: accounts}
 }
 
-// warm is how many sagas go before those that count.
-func (b *bench) warm() int { return min(b.Sagas, 1000) }
+// warm is how many sagas go before those that count: Kafka's virtual machine takes about two bursts to
+// compile what it runs.
+func (b *bench) warm() int { return 2 * b.Sagas }
 
 // measureBursts runs the workload in a setting: first idle, one saga at a time, then in
 // bursts. Beside each burst run the bare statements, if there are any, so that a ratio is

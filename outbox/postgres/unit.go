@@ -68,6 +68,7 @@ func (s *Store) begin(ctx context.Context, group *outbox.Group, sagas []outbox.S
 		batch.Queue(text, args...)
 	}
 	reads, behind := s.base.queueLoad(&batch, sagas)
+	makeRoom(conn.Conn(), &batch)
 	results := conn.SendBatch(ctx, &batch)
 	u.tx = results.Tx()
 	u.handler = &handlerTx{tx: u.tx, ended: new(atomic.Bool), part: new(part)}
@@ -242,6 +243,9 @@ func (u *unit) write(ctx context.Context, changes *outbox.Changes) (*table.Hande
 	handed, read := u.queueWrite(&batch, changes)
 	if batch.Len() == 0 {
 		return nil, nil
+	}
+	if u.conn != nil {
+		makeRoom(u.conn.Conn(), &batch)
 	}
 	results := u.tx.SendBatch(ctx, &batch)
 	var (
