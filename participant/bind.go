@@ -57,7 +57,7 @@ type binding[Tx any] struct {
 	handler handler[Tx] // nil where it does not fit
 	own     bool        // it is for this version, not for all
 	local   bool        // see Local
-	// doubts counts down the runs since it failed last, see undoable.
+	// doubts counts down the runs for which it is made undoable, see the constant of that name.
 	doubts atomic.Int32
 	faults []error // which count as long as nothing takes its place
 }

@@ -16,10 +16,10 @@ import (
 const groupTime = 100 * time.Millisecond
 
 // doubts is for how many runs a handler is made undoable beforehand, after a failure that could not be
-// undone. That costs about a quarter of its time; where another one fails, its group begins anew, which
-// costs about that of the group. One that fails before it has sent anything to the database needs
+// undone: those of some large groups. That costs its savepoint; where another one fails, its group begins
+// anew, which costs about that of the group. One that fails before it has sent anything to the database needs
 // neither.
-const doubts = 256
+const doubts = 4096
 
 // progress is how far a member has come in a transaction that is not committed yet.
 type progress[Tx any] struct {
