@@ -146,7 +146,7 @@ func parts[R any](texts *[Powers]string, row func(sink, *R), rows []R) []Part {
 	var list []Part
 	for len(rows) > 0 {
 		power := min(bits.Len(uint(len(rows)))-1, Powers-1)
-		var all values
+		all := make(values, 0, len(stepColumns)) // no row has more
 		for i := range rows[:1<<power] {
 			row(&all, &rows[i])
 			if i == 0 {

@@ -162,13 +162,16 @@ type loadedRow struct {
 
 // Read adds the rows that a statement of [Texts.Loads] returned. It does not close the result.
 func (l Loaded) Read(rows Result) error {
+	if !rows.Next() { // as with all that is new
+		return rows.Err()
+	}
 	var r loadedRow // one for all rows, since what is scanned into is allocated
 	into := []any{
 		&r.id.ID, &r.id.Saga, &r.step, &r.version, &r.state, &r.row.Attempt, &r.row.Home,
 		&r.row.Announced, &r.row.Kept, &r.row.Bypassed, &r.row.Stuck, &r.noted, &r.settled,
 		&r.inputs, &r.outStep, &r.row.Output.ContentType, &r.output, &r.failClass, &r.failCode, &r.failWords, &r.origin, &r.dueIn,
 	}
-	for rows.Next() {
+	for more := true; more; more = rows.Next() {
 		r = loadedRow{}
 		if err := rows.Scan(into...); err != nil {
 			return fmt.Errorf("scan a row: %w", err)
