@@ -51,9 +51,13 @@ func (c *closers) kafka(brokers []string) (topics.Log, error) {
 	return log, nil
 }
 
-// embedded starts a broker that keeps its log in a folder.
-func (c *closers) embedded(dir string) (addresses []string, err error) {
-	broker, err := embedded.Start(embedded.Config{DataDir: filepath.Join(dir, "broker")})
+// embedded starts a broker that keeps its log in a folder of its own.
+func (c *closers) embedded() (addresses []string, err error) {
+	dir, err := c.tempDir()
+	if err != nil {
+		return nil, err
+	}
+	broker, err := embedded.Start(embedded.Config{DataDir: dir})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,7 @@ func measureEmbeddedSQLite(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	addresses, err := open.embedded(dir)
+	addresses, err := open.embedded()
 	if err != nil {
 		return err
 	}
@@ -181,11 +185,7 @@ func (c *closers) sqlite(ctx context.Context, path string, config *sqlite.OpenCo
 func measureEmbeddedPostgres(ctx context.Context, b *bench) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	dir, err := open.tempDir()
-	if err != nil {
-		return err
-	}
-	addresses, err := open.embedded(dir)
+	addresses, err := open.embedded()
 	if err != nil {
 		return err
 	}

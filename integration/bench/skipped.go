@@ -26,11 +26,7 @@ const bystander = "bystander"
 func measureSkipped(ctx context.Context, b *bench) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	dir, err := open.tempDir()
-	if err != nil {
-		return err
-	}
-	addresses, err := open.embedded(dir)
+	addresses, err := open.embedded()
 	if err != nil {
 		return err
 	}
